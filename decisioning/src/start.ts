@@ -1,0 +1,67 @@
+import { connectBroker, consume, publishMessage } from '@prequal/messaging';
+import { createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
+import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
+import { v7 as newId } from 'uuid';
+import { decisioningConfig } from './config.ts';
+import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
+
+/** Starts the decisioning worker: credit reports in, decisions recorded and announced. */
+export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service> {
+  const config = readConfig(decisioningConfig, env);
+  const log = createLog('decisioning', config.LOG_LEVEL);
+  const metrics = createMetrics('decisioning');
+  await using stack = new AsyncDisposableStack();
+
+  const database = stack.use(
+    await openDatabase({
+      databaseUrl: config.DATABASE_URL,
+      poolMax: config.DATABASE_POOL_MAX,
+      applicationName: 'decisioning',
+      log,
+    }),
+  );
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'decisioning', log }));
+  let serving = false;
+  const { url } = stack.use(
+    await serveHealth(
+      {
+        dependencies: [
+          { name: 'database', isConnected: database.isConnected, neededToServe: true },
+          { name: 'nats', isConnected: broker.isConnected, neededToServe: true },
+        ],
+        isServing: () => serving,
+        metrics,
+      },
+      { host: config.DECISIONING_HOST, port: config.DECISIONING_PORT },
+    ),
+  );
+  await whenSchemaIsCurrent(database, log);
+  const relay = stack.use(
+    createRelay({
+      database,
+      publish: (message) => publishMessage(broker, message),
+      isBrokerConnected: broker.isConnected,
+      log,
+      metrics,
+    }),
+  );
+  stack.use(broker.onConnect(relay.sweep));
+  stack.use(
+    consume('decisioning', {
+      broker,
+      log,
+      metrics,
+      provisioning: { replicas: config.STREAM_REPLICAS },
+      // Two at once: one batch is being committed while the next one is being decided.
+      limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
+      isOutage: isDatabaseAway,
+      handle: (reports) => onCreditReportsGenerated({ database, relay, newId }, reports),
+    }),
+  );
+  serving = true;
+  stack.defer(() => {
+    serving = false;
+  });
+  const owned = stack.move();
+  return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}

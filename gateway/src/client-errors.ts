@@ -1,0 +1,35 @@
+import { isDatabaseAway } from '@prequal/persistence';
+import { Refusal } from '@prequal/schema';
+import type { Logger, Trace } from '@prequal/service';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+
+/**
+ * What a client is told of an error. A refusal is shown as it is. An outage becomes UNAVAILABLE. Anything
+ * else is our fault: the client gets INTERNAL with the correlation id, the log gets the rest. Errors of
+ * graphql-js itself (syntax, unknown field) are about the client's document and pass.
+ */
+export function toClientError(error: GraphQLError, trace: Trace, log: Logger): GraphQLError {
+  const cause = error.originalError;
+  if (!cause) return error;
+  const at = { ...(error.nodes && { nodes: error.nodes }), ...(error.path && { path: error.path }) };
+  if (cause instanceof Refusal) {
+    return new GraphQLError(cause.message, { ...at, extensions: { code: cause.code, ...cause.details } });
+  }
+  const { correlationId } = trace;
+  if (isDatabaseAway(cause)) {
+    log.warn({ err: cause, correlationId }, 'refused, the database is away');
+    const message = 'The service cannot do this right now. Nothing was stored; try again in a moment.';
+    return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', correlationId } });
+  }
+  log.error({ err: cause, correlationId }, 'a request failed');
+  return new GraphQLError('Something went wrong on our side. Quote the correlation id when you report it.', {
+    ...at,
+    extensions: { code: 'INTERNAL', correlationId },
+  });
+}
+
+/** The same for a whole result; the result itself when it has no errors. */
+export function toClientResult(result: ExecutionResult, trace: Trace, log: Logger): ExecutionResult {
+  if (!result.errors) return result;
+  return { ...result, errors: result.errors.map((error) => toClientError(error, trace, log)) };
+}

@@ -1,0 +1,22 @@
+import { keyRing } from '@prequal/pan';
+import { commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
+import { z } from 'zod';
+
+export const gatewayConfig = {
+  ...commonConfig,
+  ...databaseConfig,
+  GATEWAY_HOST: z.string().default('127.0.0.1'),
+  GATEWAY_PORT: port(4000),
+  STREAM_REPLICAS: positiveInt(1),
+  PAN_ENCRYPTION_KEYS: keyRing,
+  PAN_INDEX_KEYS: keyRing,
+  NODE_ENV: z.string().optional(),
+  /** Origins of web pages that may call the API, comma-separated; none by default. */
+  CORS_ORIGINS: z
+    .string()
+    .default('')
+    .transform((origins) => origins.split(',').map((origin) => origin.trim()).filter(Boolean)),
+  GATEWAY_MAX_BODY_BYTES: positiveInt(32 * 1024),
+  /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
+  SYNTHETIC_TOKEN: z.string().min(16).optional(),
+};

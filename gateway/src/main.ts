@@ -1,0 +1,4 @@
+import { run } from '@prequal/service';
+import { startGateway } from './start.ts';
+
+await run(startGateway);

@@ -1,0 +1,126 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
+import { createKeyedDigest, createPanEncrypter } from '@prequal/pan';
+import { createRelay, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
+import { createSchema } from '@prequal/schema/graphql';
+import { createLog, createMetrics, Gauge, readConfig, type Service } from '@prequal/service';
+import { createYoga } from 'graphql-yoga';
+import { v7 } from 'uuid';
+import { gatewayConfig } from './config.ts';
+import { createContext, type RequestContext, type RequestFacts } from './context.ts';
+import { graphiqlOptions } from './graphiql.ts';
+import { prequalPlugin } from './graphql-plugin.ts';
+import { createApplicationReader } from './read-application.ts';
+import { createReadStatus } from './read-status.ts';
+import { serveGateway } from './server.ts';
+import { createStatusFeed } from './status-feed.ts';
+import { createSubmitApplication } from './submit-application.ts';
+
+/** Starts the gateway: the GraphQL API on HTTP, SSE and WebSocket. */
+export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
+  const config = readConfig(gatewayConfig, env);
+  const log = createLog('gateway', config.LOG_LEVEL);
+  const metrics = createMetrics('gateway');
+  await using stack = new AsyncDisposableStack();
+
+  const database = stack.use(
+    await openDatabase({
+      databaseUrl: config.DATABASE_URL,
+      poolMax: config.DATABASE_POOL_MAX,
+      applicationName: 'gateway',
+      log,
+    }),
+  );
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'gateway', log }));
+  stack.use(keepProvisioned(broker, { replicas: config.STREAM_REPLICAS }, log));
+  await whenSchemaIsCurrent(database, log);
+  const relay = stack.use(
+    createRelay({
+      database,
+      publish: (message) => publishMessage(broker, message),
+      isBrokerConnected: broker.isConnected,
+      log,
+      metrics,
+    }),
+  );
+  stack.use(broker.onConnect(relay.sweep));
+  const feed = stack.use(createStatusFeed({ broker, log }));
+  new Gauge({
+    name: 'prequal_watched_applications',
+    help: 'Applications with at least one watcher on this gateway',
+    registers: [metrics],
+    collect() {
+      this.set(feed.watchedCount());
+    },
+  });
+
+  const reader = createApplicationReader(database);
+  const useCases = {
+    reader,
+    submitApplication: createSubmitApplication({
+      database,
+      relay,
+      findApplication: reader.findApplication,
+      encryptPan: createPanEncrypter(config.PAN_ENCRYPTION_KEYS),
+      indexPan: createKeyedDigest(config.PAN_INDEX_KEYS, 'pan-index'),
+      fingerprint: createKeyedDigest(config.PAN_INDEX_KEYS, 'idempotency-fingerprint'),
+      newId: unguessableId,
+      now: () => new Date(),
+    }),
+    watching: { feed, readStatus: createReadStatus(database), log },
+  };
+  const yoga = createYoga<RequestFacts, RequestContext>({
+    schema: createSchema(),
+    context: (facts) => createContext(useCases, facts),
+    plugins: [prequalPlugin(log)],
+    graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(database),
+    renderGraphiQL,
+    landingPage: false,
+    maskedErrors: false,
+    multipart: false,
+    batching: false,
+    cors: config.CORS_ORIGINS.length > 0 && { origin: config.CORS_ORIGINS, exposedHeaders: ['x-correlation-id'] },
+    logging: false,
+  });
+
+  let serving = true;
+  const { url } = stack.use(
+    await serveGateway({
+      yoga,
+      health: {
+        dependencies: [
+          { name: 'database', isConnected: database.isConnected, neededToServe: true },
+          // Submissions are safe in the outbox while NATS is away.
+          { name: 'nats', isConnected: broker.isConnected, neededToServe: false },
+        ],
+        isServing: () => serving,
+        metrics,
+      },
+      address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
+      maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
+      isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
+      log,
+    }),
+  );
+  stack.defer(() => {
+    serving = false;
+  });
+  const owned = stack.move();
+  return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+// The library counts ids of the same millisecond up from the last one; with a sequence of our own all 74 bits are random.
+function unguessableId(): string {
+  return v7({ seq: randomBytes(4).readUInt32BE() });
+}
+
+function syntheticCheck(token: string | undefined): (request: IncomingMessage) => boolean {
+  if (token === undefined) return () => false;
+  const expected = Buffer.from(token);
+  return (request) => {
+    const given = Buffer.from(String(request.headers['x-prequal-synthetic'] ?? ''));
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  };
+}

@@ -1,0 +1,110 @@
+import type { Broker } from '@prequal/messaging';
+import { decodeEvent, type StatusUpdate, subjectOf } from '@prequal/schema';
+import { inBatches, type Logger } from '@prequal/service';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A change of status as it happened, or the hint that changes may have been missed: look at the database. */
+export type Signal = StatusUpdate | 'look';
+
+export type StatusFeed = AsyncDisposable & {
+  /** From the resolution of `subscribed` on, no change of this application goes unsignalled. */
+  watch: (applicationId: string, listener: (signal: Signal) => void) => { subscribed: Promise<void>; stop: () => void };
+  /** Applications with at least one watcher here. */
+  watchedCount: () => number;
+};
+
+export type StatusFeedOptions = {
+  broker: Broker;
+  log: Logger;
+  /** Repairs what the network lost; between half of it and all of it passes between two looks. */
+  sweepIntervalMs?: number;
+};
+
+/** after a reconnect every gateway looks at once; within this they spread out */
+const reconnectJitterMs = 500;
+
+/** a watcher is not kept waiting longer for a server that does not answer */
+const flushLimitMs = 2_000;
+
+type Watched = { listeners: Set<(signal: Signal) => void>; unsubscribe: () => void };
+
+/** One NATS subscription a watched application, however many watch it here; released with the last of them. */
+export function createStatusFeed({ broker, log, sweepIntervalMs = 60_000 }: StatusFeedOptions): StatusFeed {
+  const watched = new Map<string, Watched>();
+  const stopping = new AbortController();
+  // Watchers that come in the same turn share one round trip to the server.
+  const flush = inBatches(
+    async (subscribers: readonly string[]) => {
+      const flushed = broker.flush();
+      const slow = await Promise.race([flushed.then(() => false), delay(flushLimitMs, true, { ref: false })]);
+      // They read now, and once more when the server has really seen their subscriptions.
+      if (slow) void flushed.then(lookAtAll);
+      return subscribers.map(() => undefined);
+    },
+    { maxItems: 10_000, maxConcurrent: 1 },
+  );
+
+  function subscribe(applicationId: string): Watched {
+    const listeners = new Set<(signal: Signal) => void>();
+    const unsubscribe = broker.subscribe(subjectOf('statusChanged', applicationId), (message) => {
+      const signal = read(message.string());
+      for (const listener of listeners) listener(signal);
+    });
+    const entry = { listeners, unsubscribe };
+    watched.set(applicationId, entry);
+    return entry;
+  }
+
+  function read(text: string): Signal {
+    try {
+      const { subject, time, data } = decodeEvent('statusChanged', text);
+      return { applicationId: subject, occurredAt: time, ...data };
+    } catch (error) {
+      log.error({ err: error }, 'malformed status message; its watchers look at the database instead');
+      return 'look';
+    }
+  }
+
+  function lookAtAll(): void {
+    for (const { listeners } of watched.values()) for (const listener of listeners) listener('look');
+  }
+
+  async function afterDelay(delayMs: number, work: () => void): Promise<void> {
+    await delay(delayMs, undefined, { signal: stopping.signal, ref: false }).then(work, () => undefined);
+  }
+
+  // Called once subscriptions are in place again; what was published meanwhile can only be read.
+  const onConnect = broker.onConnect(() => {
+    if (watched.size > 0) void afterDelay(Math.random() * reconnectJitterMs, () => void broker.flush().then(lookAtAll));
+  });
+
+  async function sweep(): Promise<void> {
+    while (!stopping.signal.aborted) await afterDelay(sweepIntervalMs * (0.5 + Math.random() / 2), lookAtAll);
+  }
+  const sweeping = sweep();
+
+  return {
+    watch: (applicationId, listener) => {
+      const entry = watched.get(applicationId) ?? subscribe(applicationId);
+      entry.listeners.add(listener);
+      return {
+        // Without a connection the answer is false at once; the reconnect makes everyone look again.
+        subscribed: flush(applicationId),
+        stop: () => {
+          entry.listeners.delete(listener);
+          if (entry.listeners.size > 0 || watched.get(applicationId) !== entry) return;
+          watched.delete(applicationId);
+          entry.unsubscribe();
+        },
+      };
+    },
+    watchedCount: () => watched.size,
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      onConnect[Symbol.dispose]();
+      await sweeping;
+      for (const { unsubscribe } of watched.values()) unsubscribe();
+      watched.clear();
+    },
+  };
+}

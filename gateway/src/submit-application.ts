@@ -1,0 +1,177 @@
+import { toMessage } from '@prequal/messaging';
+import { maskPan } from '@prequal/pan';
+import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
+import { type Application, createEvent, formatRupees, Refusal } from '@prequal/schema';
+import type { SubmitApplicationInput } from '@prequal/schema/graphql';
+import { inBatches, isolatingBadItems, type Trace } from '@prequal/service';
+
+export type SubmitDeps = {
+  database: Database;
+  relay: Relay;
+  findApplication: (id: string) => Promise<Application | undefined>;
+  encryptPan: (pan: string, applicationId: string) => Buffer;
+  indexPan: (pan: string) => Buffer;
+  /** a keyed digest of an input: tells whether two are equal without keeping either */
+  fingerprint: (text: string) => Buffer;
+  /** UUID version 7 with 74 random bits: knowing one application's id says nothing about another's */
+  newId: () => string;
+  now: () => Date;
+};
+
+export type Submission = {
+  input: SubmitApplicationInput;
+  /** whose idempotency keys these are; empty for anonymous callers */
+  caller: string;
+  synthetic: boolean;
+  trace: Trace;
+};
+
+export type SubmitResult = { application: Application; replayed: boolean };
+
+const limits = { maxItems: 256, maxConcurrent: 3 };
+
+/**
+ * Accepts applications. Each is stored with its first event, its outbox row and its idempotency key in
+ * one statement; those that arrive together share it. Returns after the commit; publishing follows.
+ * Throws `Refusal` IDEMPOTENCY_KEY_REUSED.
+ */
+export function createSubmitApplication(deps: SubmitDeps): (submission: Submission) => Promise<SubmitResult> {
+  const store = inBatches(
+    isolatingBadItems((rows: readonly NewApplication[]) => storeAll(deps.database, rows), isDatabaseAway),
+    limits,
+  );
+  return async (submission) => {
+    const row = prepare(deps, submission);
+    const createdAt = await store(row);
+    if (createdAt === 'key-taken') return replay(deps, row);
+    deps.relay.send([row.message]);
+    const { idempotencyKey: _, panNumber: __, ...stated } = submission.input;
+    const application: Application = {
+      ...stated,
+      id: row.id,
+      maskedPan: row.panMasked,
+      status: 'PENDING',
+      cibilScore: null,
+      version: 1,
+      createdAt,
+      updatedAt: createdAt,
+    };
+    return { application, replayed: false };
+  };
+}
+
+type NewApplication = {
+  id: string;
+  panCiphertext: Buffer;
+  panIndex: Buffer;
+  panMasked: string;
+  submission: Submission;
+  fingerprint: Buffer | null;
+  message: OutboxMessage;
+};
+
+function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
+  const { input, trace } = submission;
+  const id = deps.newId();
+  const panCiphertext = deps.encryptPan(input.panNumber, id);
+  const event = createEvent('applicationSubmitted', {
+    id: deps.newId(),
+    source: 'gateway',
+    applicationId: id,
+    time: deps.now(),
+    trace,
+    data: {
+      panCiphertext: panCiphertext.toString('base64'),
+      monthlyIncomeInr: input.monthlyIncomePaise,
+      loanAmountInr: input.loanAmountPaise,
+      loanType: input.loanType,
+    },
+  });
+  const { idempotencyKey, ...stated } = input;
+  return {
+    id,
+    panCiphertext,
+    panIndex: deps.indexPan(input.panNumber),
+    panMasked: maskPan(input.panNumber),
+    submission,
+    // An array: the order of an object's keys is not part of what was said.
+    fingerprint: idempotencyKey === null ? null : deps.fingerprint(JSON.stringify(fingerprinted(stated))),
+    message: toMessage('applicationSubmitted', event),
+  };
+}
+
+function fingerprinted(input: Omit<SubmitApplicationInput, 'idempotencyKey'>): unknown[] {
+  return [input.panNumber, input.applicantName, input.monthlyIncomePaise, input.loanAmountPaise, input.loanType];
+}
+
+/**
+ * One statement, one round trip, one commit. Answers for each row when it was created, or that its
+ * idempotency key belongs to an earlier application. Keys are inserted in order, so that two batches
+ * with the same keys wait for each other instead of deadlocking.
+ */
+async function storeAll(database: Database, rows: readonly NewApplication[]): Promise<(Date | 'key-taken')[]> {
+  const column = <T>(of: (row: NewApplication) => T): T[] => rows.map(of);
+  const stored = await sql<{ id: string; created_at: string }>`
+    with input as (
+      select * from unnest(
+        ${column((r) => r.id)}::uuid[],
+        ${column((r) => r.panCiphertext)}::bytea[],
+        ${column((r) => r.panIndex)}::bytea[],
+        ${column((r) => r.panMasked)}::text[],
+        ${column((r) => r.submission.input.applicantName)}::text[],
+        ${column((r) => formatRupees(r.submission.input.monthlyIncomePaise))}::numeric[],
+        ${column((r) => formatRupees(r.submission.input.loanAmountPaise))}::numeric[],
+        ${column((r) => r.submission.input.loanType)}::text[],
+        ${column((r) => r.submission.trace.correlationId)}::text[],
+        ${column((r) => r.submission.synthetic)}::boolean[],
+        ${column((r) => r.submission.caller)}::text[],
+        ${column((r) => r.submission.input.idempotencyKey)}::text[],
+        ${column((r) => r.fingerprint)}::bytea[],
+        ${column((r) => r.message.id)}::uuid[],
+        ${column((r) => r.message.subject)}::text[],
+        ${column((r) => r.message.message)}::text[]
+      ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
+        correlation_id, synthetic, caller, key, fingerprint, event_id, subject, message)
+    ), claimed as (
+      insert into idempotency_keys (caller, key, application_id, fingerprint)
+      select caller, key, id, fingerprint from input where key is not null order by caller, key
+      on conflict do nothing
+      returning application_id
+    ), accepted as (
+      select * from input where key is null or id in (select application_id from claimed)
+    ), stored as (
+      insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
+        loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
+      select id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
+        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic
+      from accepted
+      returning id, created_at
+    ), recorded as (
+      insert into application_events (id, application_id, version, status, actor, reasons, payload)
+      select event_id, id, 1, 'PENDING', 'gateway', '[]', '{}' from accepted
+    ), queued as (
+      insert into outbox (id, application_id, subject, message)
+      select event_id, id, subject, message from accepted
+    )
+    select id, created_at from stored`.execute(database.sql());
+  const createdAt = new Map(stored.rows.map((row) => [row.id, new Date(row.created_at)]));
+  return rows.map((row) => createdAt.get(row.id) ?? 'key-taken');
+}
+
+/** The same key again: the first application when the input is the same, a refusal when it is not. */
+async function replay(deps: SubmitDeps, { submission, fingerprint }: NewApplication): Promise<SubmitResult> {
+  const { rows } = await sql<{ application_id: string; fingerprint: Buffer }>`
+    select application_id, fingerprint from idempotency_keys
+    where caller = ${submission.caller} and key = ${submission.input.idempotencyKey}`.execute(deps.database.sql());
+  const first = rows[0];
+  if (!first) throw new Error('an idempotency key that was taken is gone');
+  if (!fingerprint?.equals(first.fingerprint)) {
+    throw new Refusal(
+      'IDEMPOTENCY_KEY_REUSED',
+      'This idempotency key was used for another application. Send the first input again, or use a new key.',
+    );
+  }
+  const application = await deps.findApplication(first.application_id);
+  if (!application) throw new Error('an idempotency key names an application that is gone');
+  return { application, replayed: true };
+}

@@ -1,0 +1,140 @@
+import type { Logger } from '@prequal/service';
+import { connect, Events, type JetStreamClient, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
+
+/** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
+export class BrokerAwayError extends Error {
+  override readonly name = 'BrokerAwayError';
+}
+
+export type BrokerOptions = {
+  /** comma-separated servers, e.g. `nats://127.0.0.1:4222` */
+  natsUrl: string;
+  /** shown in the server's connection list */
+  name: string;
+  log: Logger;
+};
+
+/**
+ * The connection of one process. It is there before NATS is: it connects in the background, for ever, so
+ * that a service can start, and serve what needs no broker, while NATS is away.
+ */
+export type Broker = AsyncDisposable & {
+  isConnected: () => boolean;
+  /** Resolves with the first connection. */
+  jetStream: () => Promise<{ js: JetStreamClient; jsm: JetStreamManager }>;
+  /** Throws `BrokerAwayError` when there is no connection at this moment. */
+  connectedJetStream: () => JetStreamClient;
+  /** Core subscription that lasts across reconnects. Answers how to end it. */
+  subscribe: (subject: string, onMessage: (message: Msg) => void) => () => void;
+  /**
+   * True once the server has seen all that was sent before, e.g. subscriptions; false when it went away
+   * meanwhile, in which case the connect listeners are called as soon as it is back.
+   */
+  flush: () => Promise<boolean>;
+  /** Called after the first connect and after each reconnect, when subscriptions are in place again. */
+  onConnect: (listener: () => void) => Disposable;
+};
+
+export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
+  const listeners = new Set<() => void>();
+  const waiting = new Set<(nc: NatsConnection) => void>();
+  let nc: NatsConnection | undefined;
+  let connected = false;
+  let closing = false;
+
+  const becomeConnected = () => {
+    connected = true;
+    for (const listener of listeners) listener();
+  };
+
+  const first = connect({
+    servers: natsUrl.split(',').map((server) => server.trim()),
+    name,
+    maxReconnectAttempts: -1,
+    waitOnFirstConnect: true,
+    reconnectTimeWait: 500,
+    reconnectJitter: 500,
+    pingInterval: 10_000,
+    maxPingOut: 2,
+    timeout: 5_000,
+    ignoreAuthErrorAbort: true,
+    noAsyncTraces: true,
+  }).then(async (connection) => {
+    if (closing) {
+      await connection.close();
+      return connection;
+    }
+    nc = connection;
+    void followStatus(connection);
+    void connection.closed().then((error) => {
+      // The client gave up although told never to. Consumers would hang for ever: end the process.
+      if (!closing) throw new Error('the NATS connection closed for good', { cause: error });
+    });
+    for (const subscribe of waiting) subscribe(connection);
+    waiting.clear();
+    becomeConnected();
+    return connection;
+  });
+  first.catch((error: unknown) => log.fatal({ err: error }, 'NATS_URL cannot be used'));
+
+  async function followStatus(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (status.type === Events.Disconnect && connected) {
+        connected = false;
+        log.warn('NATS is away');
+      } else if (status.type === Events.Reconnect) {
+        log.info('NATS is back');
+        becomeConnected();
+      } else if (status.type === Events.Error) {
+        log.warn({ nats: String(status.data) }, 'NATS reports an error');
+      }
+    }
+  }
+
+  return {
+    isConnected: () => connected,
+    jetStream: async () => {
+      const connection = await first;
+      return { js: connection.jetstream(), jsm: await connection.jetstreamManager({ checkAPI: false }) };
+    },
+    connectedJetStream: () => {
+      if (!nc || !connected) throw new BrokerAwayError('NATS is away');
+      return nc.jetstream();
+    },
+    subscribe: (subject, onMessage) => {
+      let unsubscribe: () => void;
+      const subscribe = (connection: NatsConnection) => {
+        const subscription = connection.subscribe(subject, {
+          callback: (error, message) => {
+            if (error) log.warn({ err: error, subject }, 'NATS subscription reports an error');
+            else onMessage(message);
+          },
+        });
+        unsubscribe = () => subscription.unsubscribe();
+      };
+      if (nc) subscribe(nc);
+      else {
+        waiting.add(subscribe);
+        unsubscribe = () => waiting.delete(subscribe);
+      }
+      return () => unsubscribe();
+    },
+    flush: async () => {
+      if (!nc || !connected) return false;
+      return nc.flush().then(
+        () => true,
+        () => false,
+      );
+    },
+    onConnect: (listener) => {
+      listeners.add(listener);
+      if (connected) listener();
+      return { [Symbol.dispose]: () => listeners.delete(listener) };
+    },
+    [Symbol.asyncDispose]: async () => {
+      closing = true;
+      connected = false;
+      await nc?.close();
+    },
+  };
+}

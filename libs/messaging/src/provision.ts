@@ -1,0 +1,81 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs, type Logger } from '@prequal/service';
+import type { Broker } from './connect.ts';
+import { consumers, dedupeWindowMs, streams } from '@prequal/schema';
+import type { JetStreamManager } from 'nats';
+import { AckPolicy, DeliverPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats';
+
+export type ProvisionOptions = {
+  /** copies of each stream: 1 locally, 3 in a cluster */
+  replicas: number;
+};
+
+/** A message that is not settled within this is given to another worker. */
+const ackWaitMs = 30_000;
+const maxAckPending = 10_000;
+
+/** Creates or updates every stream and durable consumer of the pipeline map. Doing it again changes nothing. */
+export async function provision(jsm: JetStreamManager, { replicas }: ProvisionOptions): Promise<void> {
+  for (const [name, stream] of Object.entries(streams)) {
+    const config = {
+      name,
+      subjects: [...stream.subjects],
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      discard: stream.discard === 'new' ? DiscardPolicy.New : DiscardPolicy.Old,
+      max_age: nanos(stream.maxAgeMs),
+      duplicate_window: nanos(dedupeWindowMs),
+      num_replicas: replicas,
+    };
+    const known = await unlessNotFound(jsm.streams.info(name));
+    await (known ? jsm.streams.update(name, config) : jsm.streams.add(config));
+  }
+  for (const [name, { stream }] of Object.entries(consumers)) {
+    // Neither `backoff` (it stretches our own delays) nor `max_deliver` (a message would silently disappear).
+    await jsm.consumers.add(stream, {
+      durable_name: name,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      ack_wait: nanos(ackWaitMs),
+      max_ack_pending: maxAckPending,
+      num_replicas: replicas,
+    });
+  }
+}
+
+async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof NatsError && error.api_error?.code === 404) return undefined;
+    throw error;
+  }
+}
+
+const retry = { baseMs: 250, maxMs: 5_000 };
+
+/** Provisions after each connect, until it has worked: the server that came back may have lost its store. */
+export function keepProvisioned(broker: Broker, options: ProvisionOptions, log: Logger): Disposable {
+  const stopping = new AbortController();
+  const listener = broker.onConnect(() => void untilProvisioned());
+
+  async function untilProvisioned(): Promise<void> {
+    for (let attempt = 1; broker.isConnected() && !stopping.signal.aborted; attempt += 1) {
+      try {
+        const { jsm } = await broker.jetStream();
+        await provision(jsm, options);
+        return;
+      } catch (error) {
+        log.warn({ err: error, attempt }, 'streams not provisioned, will be tried again');
+        await delay(backoffMs(attempt, retry), undefined, { signal: stopping.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  return {
+    [Symbol.dispose]: () => {
+      stopping.abort();
+      listener[Symbol.dispose]();
+    },
+  };
+}

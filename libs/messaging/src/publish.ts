@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { headers } from 'nats';
+import { type EventName, type EventOf, encodeEvent, subjectOf } from '@prequal/schema';
+import type { Broker } from './connect.ts';
+
+/** An encoded event on its way to the broker, as the outbox keeps it. */
+export type OutgoingMessage = {
+  /** the event's id: the broker drops a second message with it, for as long as it remembers */
+  id: string;
+  subject: string;
+  /** the envelope as JSON text, see `encodeEvent` */
+  message: string;
+};
+
+const publishTimeoutMs = 5_000;
+const traced = z.object({ correlationid: z.string(), traceparent: z.string() });
+
+/**
+ * Publishes and returns once JetStream has stored the message. Throws `BrokerAwayError` at once without a
+ * connection, and the client's own error when the broker refuses or does not answer within 5 s.
+ */
+export async function publishMessage(broker: Broker, { id, subject, message }: OutgoingMessage): Promise<void> {
+  const js = broker.connectedJetStream();
+  const { correlationid, traceparent } = traced.parse(JSON.parse(message));
+  const messageHeaders = headers();
+  messageHeaders.set('traceparent', traceparent);
+  messageHeaders.set('correlation-id', correlationid);
+  await js.publish(subject, message, { msgID: id, headers: messageHeaders, timeout: publishTimeoutMs });
+}
+
+/** The event as a message on its subject. Throws when it is not what its schema says. */
+export function toMessage<Name extends EventName>(name: Name, event: EventOf<Name>): OutgoingMessage {
+  return { id: event.id, subject: subjectOf(name, event.subject), message: encodeEvent(name, event) };
+}

@@ -1,0 +1,3 @@
+export * from './encrypt.ts';
+export * from './keys.ts';
+export * from './lookup.ts';

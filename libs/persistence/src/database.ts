@@ -1,0 +1,71 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Migrator } from '@mikro-orm/migrations';
+import { MikroORM, type SqlEntityManager } from '@mikro-orm/postgresql';
+import type { Logger } from '@prequal/service';
+import { type Kysely, sql } from 'kysely';
+import { entities } from './entities.ts';
+import { migrations } from './migrations/index.ts';
+
+export { sql };
+
+export type DatabaseOptions = {
+  /** postgres://user:password@host:port/database */
+  databaseUrl: string;
+  /** most connections held; one more query waits in line for at most `connectTimeoutMs` */
+  poolMax: number;
+  /** shown in pg_stat_activity */
+  applicationName: string;
+  connectTimeoutMs?: number;
+  statementTimeoutMs?: number;
+  log?: Logger;
+};
+
+/** The pool of one process. Opening it connects nothing: a service may start before PostgreSQL does. */
+export type Database = AsyncDisposable & {
+  orm: MikroORM;
+  /** A fresh entity manager, for one unit of work. */
+  em: () => SqlEntityManager;
+  /** Bound parameters only: the way to PostgreSQL for what is hot or personal. */
+  sql: () => Kysely<unknown>;
+  isConnected: () => Promise<boolean>;
+};
+
+const probeTimeoutMs = 2_000;
+
+/** Opens the pool. Nothing it logs holds a statement or a value. */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { connectTimeoutMs = 5_000, statementTimeoutMs = 10_000, log } = options;
+  const orm = await MikroORM.init({
+    clientUrl: options.databaseUrl,
+    entities,
+    extensions: [Migrator],
+    migrations: { migrationsList: migrations, snapshot: false, tableName: 'schema_migrations' },
+    pool: { min: 0, max: options.poolMax },
+    driverOptions: {
+      application_name: options.applicationName,
+      connectionTimeoutMillis: connectTimeoutMs,
+      statement_timeout: statementTimeoutMs,
+      // Also when the network swallowed the answer: nobody waits for ever.
+      query_timeout: statementTimeoutMs + 2_000,
+      idle_in_transaction_session_timeout: statementTimeoutMs,
+      keepAlive: true,
+    },
+    debug: false,
+    logger: (message) => log?.warn(message),
+  });
+  const em = () => orm.em.fork() as SqlEntityManager;
+  const kysely = () => orm.em.getConnection().getClient() as Kysely<unknown>;
+  return {
+    orm,
+    em,
+    sql: kysely,
+    isConnected: async () => {
+      const probe = sql`select 1`.execute(kysely()).then(
+        () => true,
+        () => false,
+      );
+      return Promise.race([probe, delay(probeTimeoutMs, false, { ref: false })]);
+    },
+    [Symbol.asyncDispose]: () => orm.close(true),
+  };
+}

@@ -1,0 +1,4 @@
+import { Initial } from './20261124000000-initial.ts';
+
+/** In the order they are applied; the name is what the database remembers. */
+export const migrations = [{ name: '20261124000000-initial', class: Initial }];

@@ -1,0 +1,117 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Counter, Gauge, inBatches, type Logger, type Registry } from '@prequal/service';
+import { type Database, sql } from './database.ts';
+
+/** A row of the outbox: an event that is committed and not yet known to be in its stream. */
+export type OutboxMessage = { id: string; subject: string; message: string };
+
+export type RelayOptions = {
+  database: Database;
+  /** Resolves once the broker has stored the message. */
+  publish: (message: OutboxMessage) => Promise<void>;
+  isBrokerConnected: () => boolean;
+  log: Logger;
+  metrics: Registry;
+};
+
+/** Moves committed events from the outbox to the broker. */
+export type Relay = AsyncDisposable & {
+  /**
+   * Publishes what was just committed, at once and without making the caller wait. Whatever fails, or
+   * is too much at a time, stays in the outbox for the sweeper.
+   */
+  send: (messages: readonly OutboxMessage[]) => void;
+  /** Looks now for what a crash or an outage left behind, e.g. because the broker is back. */
+  sweep: () => void;
+};
+
+/** most messages published directly and not yet acknowledged; beyond it the sweeper takes over */
+const maxInFlight = 2_000;
+const sweepIntervalMs = 1_000;
+/** younger rows are in the hands of whoever wrote them */
+const graceMs = 2_000;
+const sweepBatch = 500;
+
+export function createRelay({ database, publish, isBrokerConnected, log, metrics }: RelayOptions): Relay {
+  const published = new Counter({
+    name: 'prequal_outbox_published_total',
+    help: 'Events published from the outbox, by way: at once after commit, or found by the sweeper',
+    labelNames: ['way'],
+    registers: [metrics],
+  });
+  new Gauge({
+    name: 'prequal_outbox_in_flight',
+    help: 'Events published and not yet acknowledged by the broker',
+    registers: [metrics],
+    collect() {
+      this.set(inFlight.size);
+    },
+  });
+  const inFlight = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  let wake = new AbortController();
+
+  const remove = inBatches<string, undefined>(
+    async (ids) => {
+      await sql`delete from outbox where id = any(${ids}::uuid[])`.execute(database.sql());
+      return ids.map(() => undefined);
+    },
+    { maxItems: 500, maxConcurrent: 1 },
+  );
+
+  async function sendOne(message: OutboxMessage): Promise<void> {
+    try {
+      await publish(message);
+      published.inc({ way: 'direct' });
+      await remove(message.id);
+    } catch (error) {
+      log.debug({ err: error, subject: message.subject }, 'left in the outbox for the sweeper');
+    }
+  }
+
+  /** One batch; true when there may be more. Other sweepers skip the rows that this one has locked. */
+  async function sweepOnce(): Promise<boolean> {
+    return database.sql().transaction().execute(async (transaction) => {
+      const { rows } = await sql<OutboxMessage>`
+        select id, subject, message from outbox
+        where created_at < now() - ${graceMs} * interval '1 millisecond'
+        order by id limit ${sweepBatch} for update skip locked`.execute(transaction);
+      const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
+      const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
+      if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(transaction);
+      if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
+      published.inc({ way: 'sweeper' }, done.length);
+      return rows.length === sweepBatch && done.length > 0;
+    });
+  }
+
+  async function sweepForever(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      wake = new AbortController();
+      try {
+        while (isBrokerConnected() && !stopping.signal.aborted && (await sweepOnce()));
+      } catch (error) {
+        log.warn({ err: error }, 'outbox sweep failed, will be tried again');
+      }
+      const jittered = sweepIntervalMs * (0.5 + Math.random());
+      await delay(jittered, undefined, { signal: AbortSignal.any([stopping.signal, wake.signal]) }).catch(() => undefined);
+    }
+  }
+  const sweeping = sweepForever();
+
+  return {
+    send: (messages) => {
+      if (!isBrokerConnected()) return;
+      for (const message of messages.slice(0, Math.max(0, maxInFlight - inFlight.size))) {
+        const sent = sendOne(message);
+        inFlight.add(sent);
+        void sent.finally(() => inFlight.delete(sent));
+      }
+    },
+    sweep: () => wake.abort(),
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await Promise.all([sweeping, ...inFlight]);
+    },
+  };
+}

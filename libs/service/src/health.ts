@@ -1,0 +1,96 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from './metrics.ts';
+
+/** One thing a service depends on, e.g. `{ name: 'database', isConnected, neededToServe: true }`. */
+export type Dependency = {
+  name: 'database' | 'nats';
+  isConnected: () => Promise<boolean> | boolean;
+  /** false for what the service can do without for a while: it stays ready then */
+  neededToServe: boolean;
+};
+
+export type Health = {
+  dependencies: readonly Dependency[];
+  /** false while starting (e.g. the schema is not current) and while stopping */
+  isServing: () => boolean;
+  metrics: Registry;
+};
+
+/**
+ * Answers `/livez`, `/readyz`, `/health` and `/metrics`; false when the request is for something else.
+ * `/livez` says the process turns its event loop, `/readyz` that it may be sent work, `/health` how it is.
+ */
+export async function answerHealth(health: Health, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  switch (request.url?.split('?', 1)[0]) {
+    case '/livez':
+      send(response, 200, { status: 'alive' });
+      return true;
+    case '/readyz': {
+      const needed = await statesOf(health.dependencies.filter((dependency) => dependency.neededToServe));
+      const ready = health.isServing() && Object.values(needed).every((state) => state === 'connected');
+      send(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', ...needed });
+      return true;
+    }
+    case '/health': {
+      const states = await statesOf(health.dependencies);
+      const healthy = health.isServing() && Object.values(states).every((state) => state === 'connected');
+      send(response, healthy ? 200 : 503, { status: healthy ? 'healthy' : 'unhealthy', ...states });
+      return true;
+    }
+    case '/metrics':
+      response.writeHead(200, { 'content-type': health.metrics.contentType });
+      response.end(await health.metrics.metrics());
+      return true;
+    default:
+      return false;
+  }
+}
+
+async function statesOf(dependencies: readonly Dependency[]): Promise<Record<string, 'connected' | 'disconnected'>> {
+  const states = dependencies.map(async ({ name, isConnected }) => {
+    const connected = await Promise.resolve(isConnected()).catch(() => false);
+    return [name, connected ? 'connected' : 'disconnected'] as const;
+  });
+  return Object.fromEntries(await Promise.all(states));
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  response.end(JSON.stringify(body));
+}
+
+/** A server for health and metrics alone, as the workers need it. `url` is where it listens. */
+export async function serveHealth(
+  health: Health,
+  address: { host: string; port: number },
+): Promise<AsyncDisposable & { url: string }> {
+  const server = createServer((request, response) => {
+    answerHealth(health, request, response).then(
+      (answered) => answered || send(response, 404, { error: 'Try /livez, /readyz, /health or /metrics.' }),
+      () => response.destroy(),
+    );
+  });
+  const url = await listen(server, address);
+  return { url, [Symbol.asyncDispose]: () => close(server) };
+}
+
+/** Listens and answers the address as a URL. Rejects when the port is taken. */
+export async function listen(server: ReturnType<typeof createServer>, at: { host: string; port: number }): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at.port, at.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  const host = at.host.includes(':') ? `[${at.host}]` : at.host;
+  return `http://${host}:${port}`;
+}
+
+async function close(server: ReturnType<typeof createServer>): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+}

@@ -1,0 +1,31 @@
+import { randomBytes } from 'node:crypto';
+
+/** What one piece of work belongs to; it crosses every process in messages, headers and logs. */
+export type Trace = {
+  /** named by the client in `x-correlation-id`, or made at the edge; 1 to 128 characters, see `correlationId` */
+  correlationId: string;
+  /** W3C trace context, version 00 */
+  traceparent: string;
+};
+
+const correlationPattern = /^[A-Za-z0-9._:-]{1,128}$/;
+const traceparentPattern = /^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$/;
+
+/**
+ * The trace of a request: what the client named when it is well formed (anything else could forge log
+ * lines or carry personal data, and is replaced), or a new one.
+ */
+export function traceOf(headers: { correlationId: string | undefined; traceparent: string | undefined }): Trace {
+  const correlationId =
+    headers.correlationId !== undefined && correlationPattern.test(headers.correlationId)
+      ? headers.correlationId
+      : randomBytes(16).toString('hex');
+  return { correlationId, traceparent: childOf(headers.traceparent) };
+}
+
+/** The traceparent of a new span below `parent`, or of a new sampled trace when there is none. */
+export function childOf(parent: string | undefined): string {
+  const match = parent === undefined ? null : traceparentPattern.exec(parent);
+  const traceId = match?.[1] ?? randomBytes(16).toString('hex');
+  return `00-${traceId}-${randomBytes(8).toString('hex')}-${match?.[2] ?? '01'}`;
+}

@@ -1,0 +1,77 @@
+/** The words every part of the system shares: what an application is, and the limits on what one may say. */
+
+export const loanTypes = ['PERSONAL', 'HOME', 'AUTO'] as const;
+export type LoanType = (typeof loanTypes)[number];
+
+export const applicationStatuses = ['PENDING', 'PRE_APPROVED', 'REJECTED', 'MANUAL_REVIEW'] as const;
+export type ApplicationStatus = (typeof applicationStatuses)[number];
+
+/** What a decision can be: every status but the one an application is born with. */
+export type DecisionOutcome = Exclude<ApplicationStatus, 'PENDING'>;
+
+export const decisionMakers = ['POLICY', 'UNDERWRITER', 'SYSTEM'] as const;
+export type DecisionMaker = (typeof decisionMakers)[number];
+
+/** True for a status that nothing may change any more: watchers are told so and their stream ends. */
+export function isFinal(status: ApplicationStatus): boolean {
+  return status === 'PRE_APPROVED' || status === 'REJECTED';
+}
+
+/** `code` is stable and upper snake case; `message` is one sentence an applicant understands. */
+export type DecisionReason = { code: string; message: string };
+
+export type Application = {
+  /** UUID version 7 */
+  id: string;
+  maskedPan: string;
+  applicantName: string | null;
+  monthlyIncomePaise: number;
+  loanAmountPaise: number;
+  loanType: LoanType;
+  status: ApplicationStatus;
+  /** 300 to 900; null until scored, or when the bureau knows no history */
+  cibilScore: number | null;
+  /** 1 when submitted, one more at each change of status, without gaps */
+  version: number;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+export type ApplicationEvent = {
+  applicationId: string;
+  version: number;
+  status: ApplicationStatus;
+  occurredAt: Date;
+  /** e.g. `gateway`, `decisioning`, `underwriter:<subject>` */
+  actor: string;
+  reasons: DecisionReason[];
+};
+
+export type Decision = {
+  applicationId: string;
+  outcome: DecisionOutcome;
+  decidedBy: DecisionMaker;
+  decidedAt: Date;
+  policyVersion: string | null;
+  reasons: DecisionReason[];
+};
+
+/** What a watcher of an application is told each time its status changes. */
+export type StatusUpdate = {
+  applicationId: string;
+  status: ApplicationStatus;
+  version: number;
+  occurredAt: Date;
+  cibilScore: number | null;
+  reasons: DecisionReason[];
+};
+
+/** Limits on a submission; the database columns are as wide, so that nothing is cut or rounded. */
+export const submissionLimits = {
+  applicantNameMaxChars: 255,
+  idempotencyKeyMaxChars: 255,
+  /** ten integer digits and two fraction digits: DECIMAL(12,2) */
+  maxAmountPaise: 999_999_999_999,
+} as const;
+
+export const cibilScoreRange = { min: 300, max: 900 } as const;

@@ -1,0 +1,117 @@
+import {
+  type Application,
+  type ApplicationEvent,
+  applicationStatuses,
+  type Decision,
+  type DecisionReason,
+  decisionMakers,
+  loanTypes,
+} from '../application.ts';
+import { builder } from './builder.ts';
+
+export const LoanTypeEnum = builder.enumType('LoanType', {
+  description: 'What the loan is for; it shifts the simulated score (PERSONAL −10, HOME +10, AUTO 0).',
+  values: loanTypes,
+});
+
+export const ApplicationStatusEnum = builder.enumType('ApplicationStatus', {
+  description: 'PRE_APPROVED and REJECTED are final. MANUAL_REVIEW waits for an underwriter.',
+  values: applicationStatuses,
+});
+
+const DecisionMakerEnum = builder.enumType('DecisionMaker', {
+  description: 'Who decided: the automatic policy, a human underwriter, or the system when processing failed for good.',
+  values: decisionMakers,
+});
+
+export const DecisionReasonType = builder.objectRef<DecisionReason>('DecisionReason').implement({
+  description: 'Why a decision is what it is.',
+  fields: (t) => ({
+    code: t.exposeString('code', {
+      description:
+        'Stable, upper snake case, e.g. SCORE_BELOW_MINIMUM, INCOME_SUFFICIENT, INCOME_INSUFFICIENT, PROCESSING_FAILED',
+    }),
+    message: t.exposeString('message', {
+      description: 'One sentence an applicant understands, with the figures that decided',
+    }),
+  }),
+});
+
+const DecisionType = builder.objectRef<Decision>('Decision').implement({
+  description: 'The decision on an application, and on what grounds.',
+  fields: (t) => ({
+    outcome: t.expose('outcome', { type: ApplicationStatusEnum, description: 'Never PENDING.' }),
+    decidedBy: t.expose('decidedBy', { type: DecisionMakerEnum }),
+    decidedAt: t.expose('decidedAt', { type: 'DateTime' }),
+    policyVersion: t.exposeString('policyVersion', {
+      nullable: true,
+      description: 'Version of the policy that decided, or that referred the application to an underwriter',
+    }),
+    reasons: t.expose('reasons', {
+      type: [DecisionReasonType],
+      description: 'Main reasons, most important first; never empty',
+    }),
+  }),
+});
+
+const ApplicationEventType = builder.objectRef<ApplicationEvent>('ApplicationEvent').implement({
+  description: 'One change of status in the history of an application.',
+  fields: (t) => ({
+    version: t.exposeInt('version', { description: '1 when submitted, then one more each time' }),
+    status: t.expose('status', { type: ApplicationStatusEnum }),
+    occurredAt: t.expose('occurredAt', { type: 'DateTime' }),
+    actor: t.exposeString('actor', { description: 'e.g. gateway, decisioning, or underwriter:<subject>' }),
+    reasons: t.expose('reasons', { type: [DecisionReasonType] }),
+  }),
+});
+
+const Node = builder.interfaceRef<{ id: string }>('Node').implement({
+  description: 'Anything with an id of its own.',
+  fields: (t) => ({ id: t.exposeID('id') }),
+});
+
+export const ApplicationType = builder.objectRef<Application>('Application').implement({
+  description: 'A loan application and what became of it.',
+  interfaces: [Node],
+  fields: (t) => ({
+    id: t.exposeID('id', { description: 'UUID version 7' }),
+    maskedPan: t.exposeString('maskedPan', {
+      description: 'ABCDE***4F for ABCDE1234F; the full number never leaves the system',
+    }),
+    applicantName: t.exposeString('applicantName', { nullable: true }),
+    monthlyIncomeInr: t.expose('monthlyIncomePaise', { type: 'Decimal', description: 'Gross, in rupees' }),
+    loanAmountInr: t.expose('loanAmountPaise', { type: 'Decimal', description: 'Requested, in rupees' }),
+    loanType: t.expose('loanType', { type: LoanTypeEnum }),
+    status: t.expose('status', { type: ApplicationStatusEnum }),
+    cibilScore: t.exposeInt('cibilScore', {
+      nullable: true,
+      description: '300 to 900; null until scored, or when the bureau knows no history',
+    }),
+    decision: t.field({
+      type: DecisionType,
+      nullable: true,
+      description: 'null while PENDING',
+      resolve: (application, _args, context) => context.findDecision(application.id),
+    }),
+    version: t.exposeInt('version', {
+      description: '1 when submitted, one more at each change of status, without gaps',
+    }),
+    createdAt: t.expose('createdAt', { type: 'DateTime' }),
+    updatedAt: t.expose('updatedAt', { type: 'DateTime' }),
+    history: t.field({
+      type: [ApplicationEventType],
+      description: 'Oldest first',
+      resolve: (application, _args, context) => context.findHistory(application.id),
+    }),
+  }),
+});
+
+builder.queryField('application', (t) =>
+  t.field({
+    type: ApplicationType,
+    nullable: true,
+    description: "null when unknown, or not the caller's to see",
+    args: { id: t.arg.id({ required: true, description: 'As returned by submitApplication' }) },
+    resolve: (_root, { id }, context) => context.findApplication(id),
+  }),
+);

@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { type Application, submissionLimits } from '../application.ts';
+import { ApplicationType, LoanTypeEnum } from './application.ts';
+import { builder, checkedBy } from './builder.ts';
+
+/** PAN: five letters, four digits, one letter, upper case. Its check letter's formula is not published. */
+export const panNumber = z.string().regex(/^[A-Z]{5}[0-9]{4}[A-Z]$/, {
+  error: 'must be a PAN: five capital letters, four digits, one capital letter, e.g. "ABCDE1234F"',
+});
+
+const nameRule = `must be 1 to ${submissionLimits.applicantNameMaxChars} characters after trimming, without control characters`;
+
+/** A name as it is stored: trimmed. Control characters are refused; PostgreSQL could not store NUL. */
+export const applicantName = z
+  .string()
+  .trim()
+  .refine((name) => isLengthWithin(name, submissionLimits.applicantNameMaxChars) && !/\p{Cc}/u.test(name), {
+    error: nameRule,
+  });
+
+const keyRule = `must be 1 to ${submissionLimits.idempotencyKeyMaxChars} characters, without control characters`;
+
+export const idempotencyKey = z
+  .string()
+  .refine((key) => isLengthWithin(key, submissionLimits.idempotencyKeyMaxChars) && !/\p{Cc}/u.test(key), {
+    error: keyRule,
+  });
+
+// Counted in code points, as PostgreSQL counts varchar(n).
+function isLengthWithin(text: string, maxChars: number): boolean {
+  const length = text.length <= maxChars ? text.length : [...text].length;
+  return length >= 1 && length <= maxChars;
+}
+
+const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
+  description: 'A loan application as the applicant states it.',
+  fields: (t) => ({
+    panNumber: t.string({
+      required: true,
+      description: 'Permanent Account Number, ^[A-Z]{5}[0-9]{4}[A-Z]$, upper case',
+      ...checkedBy(panNumber),
+    }),
+    applicantName: t.string({
+      description: '1 to 255 characters after trimming',
+      ...checkedBy(applicantName),
+    }),
+    monthlyIncomeInr: t.field({ type: 'Decimal', required: true, description: 'Gross monthly income, more than 0' }),
+    loanAmountInr: t.field({ type: 'Decimal', required: true, description: 'Requested amount, more than 0' }),
+    loanType: t.field({ type: LoanTypeEnum, required: true }),
+    idempotencyKey: t.string({
+      description: [
+        '1 to 255 characters, unique for each intended application of this caller, kept for at least seven',
+        'days. The same key with the same input returns the first application again (replayed: true); with',
+        'any other input it is refused with IDEMPOTENCY_KEY_REUSED.',
+      ].join('\n'),
+      ...checkedBy(idempotencyKey),
+    }),
+  }),
+});
+
+const SubmitApplicationPayload = builder
+  .objectRef<{ application: Application; replayed: boolean }>('SubmitApplicationPayload')
+  .implement({
+    fields: (t) => ({
+      application: t.expose('application', { type: ApplicationType }),
+      replayed: t.exposeBoolean('replayed', {
+        description: 'true when an earlier submission with this idempotency key is returned',
+      }),
+    }),
+  });
+
+builder.mutationField('submitApplication', (t) =>
+  t.field({
+    type: SubmitApplicationPayload,
+    description: [
+      'Accepts an application and returns at once; the decision follows on Subscription.applicationStatus.',
+      'Once it has returned, the application survives any crash of any part of the system.',
+      'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, RATE_LIMITED.',
+    ].join('\n'),
+    args: { input: t.arg({ type: SubmitApplicationInput, required: true }) },
+    resolve: (_root, { input }, context) =>
+      context.submitApplication({
+        panNumber: input.panNumber,
+        applicantName: input.applicantName?.trim() ?? null,
+        monthlyIncomePaise: input.monthlyIncomeInr,
+        loanAmountPaise: input.loanAmountInr,
+        loanType: input.loanType,
+        idempotencyKey: input.idempotencyKey ?? null,
+      }),
+  }),
+);

@@ -1,0 +1,5 @@
+export * from './application.ts';
+export * from './events.ts';
+export * from './money.ts';
+export * from './pipeline.ts';
+export * from './refusal.ts';

@@ -1,0 +1,49 @@
+import type { EventName } from './events.ts';
+import { events } from './events.ts';
+
+/**
+ * The map of the system: which streams keep the events, who listens to what, and what each may emit.
+ * Streams and consumers are provisioned from it, and handlers are type-checked against it.
+ */
+
+type Stream = {
+  subjects: readonly string[];
+  maxAgeMs: number;
+  /** `new`: a full stream refuses, and the outbox keeps the event. `old`: a full stream forgets its oldest. */
+  discard: 'new' | 'old';
+};
+
+const dayMs = 24 * 60 * 60 * 1_000;
+
+/** Kept on disk; their size is bounded by the age and by the server's own `max_file_store`. */
+export const streams = {
+  LOAN_APPLICATIONS: { subjects: [all('applicationSubmitted')], maxAgeMs: 7 * dayMs, discard: 'new' },
+  LOAN_CREDIT_REPORTS: { subjects: [all('creditReportGenerated')], maxAgeMs: 7 * dayMs, discard: 'new' },
+  LOAN_STATUS: { subjects: [all('statusChanged')], maxAgeMs: 7 * dayMs, discard: 'old' },
+  LOAN_DLQ: { subjects: ['loan.dlq.>'], maxAgeMs: 30 * dayMs, discard: 'old' },
+} as const satisfies Record<string, Stream>;
+
+export type StreamName = keyof typeof streams;
+
+/** The broker forgets a message id after this; it is an optimisation, the database decides what is new. */
+export const dedupeWindowMs = 5 * 60 * 1_000;
+
+type Consumer = { stream: StreamName; consumes: EventName; emits: readonly EventName[] };
+
+export const consumers = {
+  scoring: { stream: 'LOAN_APPLICATIONS', consumes: 'applicationSubmitted', emits: ['creditReportGenerated'] },
+  decisioning: { stream: 'LOAN_CREDIT_REPORTS', consumes: 'creditReportGenerated', emits: ['statusChanged'] },
+} as const satisfies Record<string, Consumer>;
+
+export type ConsumerName = keyof typeof consumers;
+export type Consumed<Name extends ConsumerName> = (typeof consumers)[Name]['consumes'];
+export type Emitted<Name extends ConsumerName> = (typeof consumers)[Name]['emits'][number];
+
+/** Where a message ends that a consumer can never handle. */
+export function deadLetterSubject(consumer: ConsumerName): string {
+  return `loan.dlq.${consumer}`;
+}
+
+function all(name: EventName): string {
+  return `${events[name].subjectPrefix}.*`;
+}

@@ -1,0 +1,4 @@
+import { run } from '@prequal/service';
+import { startScoring } from './start.ts';
+
+await run(startScoring);

@@ -1,0 +1,50 @@
+import { connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
+import { createPanDecrypter } from '@prequal/pan';
+import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
+import { simulatedBureau } from './bureau/simulated.ts';
+import { scoringConfig } from './config.ts';
+import { onApplicationSubmitted, type ScoringDeps } from './on-application-submitted.ts';
+
+/** Starts the scoring worker: applications in, credit reports out. It has no database. */
+export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
+  const config = readConfig(scoringConfig, env);
+  const log = createLog('scoring', config.LOG_LEVEL);
+  const metrics = createMetrics('scoring');
+  await using stack = new AsyncDisposableStack();
+
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'scoring', log }));
+  const useSandboxFixtures = (config.SANDBOX_FIXTURES ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
+  const deps: ScoringDeps = {
+    bureau: simulatedBureau({ useSandboxFixtures }),
+    decryptPan: createPanDecrypter(config.PAN_ENCRYPTION_KEYS),
+    publishReport: (event) => publishMessage(broker, toMessage('creditReportGenerated', event)),
+    now: () => new Date(),
+  };
+  let serving = true;
+  const { url } = stack.use(
+    await serveHealth(
+      {
+        dependencies: [{ name: 'nats', isConnected: broker.isConnected, neededToServe: true }],
+        isServing: () => serving,
+        metrics,
+      },
+      { host: config.SCORING_HOST, port: config.SCORING_PORT },
+    ),
+  );
+  stack.use(
+    consume('scoring', {
+      broker,
+      log,
+      metrics,
+      provisioning: { replicas: config.STREAM_REPLICAS },
+      limits: { maxItems: 1, maxConcurrent: config.SCORING_MAX_CONCURRENT },
+      isOutage: () => false,
+      handle: oneByOne((event) => onApplicationSubmitted(deps, event)),
+    }),
+  );
+  stack.defer(() => {
+    serving = false;
+  });
+  const owned = stack.move();
+  return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
