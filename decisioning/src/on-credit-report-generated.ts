@@ -1,6 +1,6 @@
-import { type Database, type Relay, sql } from '@prequal/persistence';
-import { createEvent, type EventOf, parsePaise, type BureauReport } from '@prequal/schema';
 import { toMessage } from '@prequal/messaging';
+import { type Database, type Relay, sql } from '@prequal/persistence';
+import { type BureauReport, createEvent, type EventOf, parsePaise } from '@prequal/schema';
 import { childOf } from '@prequal/service';
 import { decide, type Verdict } from './decide.ts';
 import { policyHash, policyVersion } from './policy.ts';
@@ -14,7 +14,7 @@ export type DecisioningDeps = {
 type ReportGenerated = EventOf<'creditReportGenerated'>;
 
 /** The report is about an application that is not in the database: its transaction may not be visible yet. */
-export class UnknownApplicationError extends Error {
+class UnknownApplicationError extends Error {
   override readonly name = 'UnknownApplicationError';
 }
 

@@ -46,7 +46,7 @@ export function checkVariables(
   const paths = new Map(uses.toReversed().map(({ name, path }) => [name, path]));
   const issues = (operation.variableDefinitions ?? []).flatMap((definition): InputIssue[] => {
     const name = definition.variable.name.value;
-    const type = typeFromAST(schema, definition.type as Parameters<typeof typeFromAST>[1]);
+    const type = typeFromAST(schema, definition.type);
     if (!isInputType(type) || (variables[name] === undefined && definition.defaultValue)) return [];
     return checkInput(type, variables[name], paths.get(name) ?? [name], 'raw');
   });

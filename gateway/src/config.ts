@@ -15,7 +15,12 @@ export const gatewayConfig = {
   CORS_ORIGINS: z
     .string()
     .default('')
-    .transform((origins) => origins.split(',').map((origin) => origin.trim()).filter(Boolean)),
+    .transform((origins) =>
+      origins
+        .split(',')
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+    ),
   GATEWAY_MAX_BODY_BYTES: positiveInt(32 * 1024),
   /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
   SYNTHETIC_TOKEN: z.string().min(16).optional(),

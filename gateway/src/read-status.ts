@@ -3,7 +3,7 @@ import { type ApplicationStatus, type DecisionReason, isFinal, type StatusUpdate
 import { inBatches } from '@prequal/service';
 
 /** What the database knows beyond `after`: the updates in order, and whether any can still follow. */
-export type StatusSnapshot = { updates: StatusUpdate[]; final: boolean };
+type StatusSnapshot = { updates: StatusUpdate[]; final: boolean };
 
 /** Undefined for an application that does not exist. Without `after` the one update is the current status. */
 export type ReadStatus = (wanted: { id: string; after: number | undefined }) => Promise<StatusSnapshot | undefined>;

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { answerHealth, type Health, listen, type Logger, traceOf } from '@prequal/service';
+import { answerHealth, type Health, type Logger, listen, traceOf } from '@prequal/service';
 import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
@@ -41,7 +41,7 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
       return;
     }
     const body = await readBody(request, options.maxBodyBytes);
-    if (body === 'too-large') {
+    if (body === undefined) {
       refuseLargeBody(response, options.maxBodyBytes);
       return;
     }
@@ -87,13 +87,14 @@ function header(request: IncomingMessage, name: string): string | undefined {
   return Array.isArray(value) ? value[0] : value;
 }
 
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<string | 'too-large'> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return 'too-large';
+/** Undefined when the body is larger than `maxBytes`. */
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return undefined;
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxBytes) return 'too-large';
+    if (bytes > maxBytes) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

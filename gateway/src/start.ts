@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
-import { createKeyedDigest, createPanEncrypter } from '@prequal/pan';
+import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
 import { createSchema } from '@prequal/schema/graphql';
 import { createLog, createMetrics, Gauge, readConfig, type Service } from '@prequal/service';
@@ -20,7 +20,7 @@ import { createSubmitApplication } from './submit-application.ts';
 
 /** Starts the gateway: the GraphQL API on HTTP, SSE and WebSocket. */
 export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
-  const config = readConfig(gatewayConfig, env);
+  const config = readConfig(gatewayConfig, await withDevelopmentKeys(env));
   const log = createLog('gateway', config.LOG_LEVEL);
   const metrics = createMetrics('gateway');
   await using stack = new AsyncDisposableStack();

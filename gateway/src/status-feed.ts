@@ -1,7 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker } from '@prequal/messaging';
 import { decodeEvent, type StatusUpdate, subjectOf } from '@prequal/schema';
 import { inBatches, type Logger } from '@prequal/service';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** A change of status as it happened, or the hint that changes may have been missed: look at the database. */
 export type Signal = StatusUpdate | 'look';

@@ -1,6 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isFinal, Refusal, type StatusUpdate } from '@prequal/schema';
 import { backoffMs, type Logger } from '@prequal/service';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ReadStatus } from './read-status.ts';
 import type { Signal, StatusFeed } from './status-feed.ts';
 

@@ -1,5 +1,5 @@
 import { traceOf } from '@prequal/service';
-import { GraphQLError, type ExecutionArgs, type execute, type subscribe } from 'graphql';
+import { type ExecutionArgs, type execute, GraphQLError, type subscribe } from 'graphql';
 import type { ServerOptions } from 'graphql-ws';
 import type { Extra } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
@@ -17,7 +17,8 @@ export function graphqlOverWebSocket(
     onSubscribe: async ({ extra, connectionParams }, _id, payload) => {
       const facts: RequestFacts = {
         trace: traceOf({
-          correlationId: text(connectionParams?.['x-correlation-id']) ?? text(extra.request.headers['x-correlation-id']),
+          correlationId:
+            text(connectionParams?.['x-correlation-id']) ?? text(extra.request.headers['x-correlation-id']),
           traceparent: text(extra.request.headers['traceparent']),
         }),
         synthetic: false,

@@ -56,10 +56,7 @@ export const bureauReport = z.discriminatedUnion('result', [
 export type BureauReport = z.output<typeof bureauReport>;
 
 /** The bureau has answered; the decision can be made. */
-export const creditReportGenerated = eventOf(
-  'prequal.credit-report.generated.v1',
-  z.object({ report: bureauReport }),
-);
+export const creditReportGenerated = eventOf('prequal.credit-report.generated.v1', z.object({ report: bureauReport }));
 
 /** The status of an application changed; this is what its watchers are told. */
 export const statusChanged = eventOf(

@@ -16,7 +16,10 @@ export type ScoringDeps = {
  * An application was submitted: asks the bureau and publishes its report. The report's id follows from
  * the submission's, so that the broker drops the second report of a message that was delivered twice.
  */
-export async function onApplicationSubmitted(deps: ScoringDeps, submitted: EventOf<'applicationSubmitted'>): Promise<void> {
+export async function onApplicationSubmitted(
+  deps: ScoringDeps,
+  submitted: EventOf<'applicationSubmitted'>,
+): Promise<void> {
   const { data, subject: applicationId } = submitted;
   const report = await deps.bureau.report({
     applicationId,

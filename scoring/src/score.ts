@@ -23,7 +23,8 @@ const loanTypeShift = { PERSONAL: -10, HOME: 10, AUTO: 0 } as const satisfies Re
 export function score(facts: ScoreFacts, { useSandboxFixtures }: { useSandboxFixtures: boolean }): number {
   const fixture = useSandboxFixtures ? sandboxFixtures[facts.panNumber] : undefined;
   if (fixture !== undefined) return fixture;
-  const sum = baseScore + incomeShift(facts.monthlyIncomePaise) + loanTypeShift[facts.loanType] + variation(facts.applicationId);
+  const sum =
+    baseScore + incomeShift(facts.monthlyIncomePaise) + loanTypeShift[facts.loanType] + variation(facts.applicationId);
   return Math.min(cibilScoreRange.max, Math.max(cibilScoreRange.min, sum));
 }
 

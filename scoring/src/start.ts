@@ -1,5 +1,5 @@
 import { connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
-import { createPanDecrypter } from '@prequal/pan';
+import { createPanDecrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
 import { simulatedBureau } from './bureau/simulated.ts';
 import { scoringConfig } from './config.ts';
@@ -7,7 +7,7 @@ import { onApplicationSubmitted, type ScoringDeps } from './on-application-submi
 
 /** Starts the scoring worker: applications in, credit reports out. It has no database. */
 export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
-  const config = readConfig(scoringConfig, env);
+  const config = readConfig(scoringConfig, await withDevelopmentKeys(env));
   const log = createLog('scoring', config.LOG_LEVEL);
   const metrics = createMetrics('scoring');
   await using stack = new AsyncDisposableStack();

@@ -86,7 +86,7 @@ export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
         log.info('NATS is back');
         becomeConnected();
       } else if (status.type === Events.Error) {
-        log.warn({ nats: String(status.data) }, 'NATS reports an error');
+        log.warn({ problem: status.data }, 'NATS reports an error');
       }
     }
   }

@@ -1,10 +1,25 @@
-import { type Consumed, type ConsumerName, consumers, decodeEvent, type EventOf, InvalidEventError } from '@prequal/schema';
-import { backoffMs, type BatchLimits, Counter, inBatches, isolatingBadItems, type Logger, type Registry } from '@prequal/service';
-import type { ConsumerMessages, JsMsg } from 'nats';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BrokerAwayError, type Broker } from './connect.ts';
+import {
+  type Consumed,
+  type ConsumerName,
+  consumers,
+  decodeEvent,
+  type EventOf,
+  InvalidEventError,
+} from '@prequal/schema';
+import {
+  type BatchLimits,
+  backoffMs,
+  Counter,
+  inBatches,
+  isolatingBadItems,
+  type Logger,
+  type Registry,
+} from '@prequal/service';
+import type { ConsumerMessages, JsMsg } from 'nats';
+import { type Broker, BrokerAwayError } from './connect.ts';
 import { deadLetter } from './dead-letter.ts';
-import { provision, type ProvisionOptions } from './provision.ts';
+import { type ProvisionOptions, provision } from './provision.ts';
 
 /** Handles what waits, together. The answer has a place for each event: undefined when done, or why not. */
 export type HandleBatch<Name extends ConsumerName> = (
@@ -50,7 +65,8 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
     let event: EventOf<Consumed<Name>>;
     try {
       event = decodeEvent<Consumed<Name>>(consumers[name].consumes, message.string());
-      if (!message.subject.endsWith(`.${event.subject}`)) throw new InvalidEventError('subject: not the one it came on');
+      if (!message.subject.endsWith(`.${event.subject}`))
+        throw new InvalidEventError('subject: not the one it came on');
     } catch (error) {
       if (!(error instanceof InvalidEventError)) throw error;
       await deadLetter(broker, name, message, { errorClass: 'INVALID_MESSAGE', error: error.message });
@@ -71,7 +87,10 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
       const outage = error instanceof BrokerAwayError || options.isOutage(error);
       const delayMs = outage
         ? backoffMs(attempt, outageRetry)
-        : backoffMs(1, { baseMs: retryDelaysMs[attempt - 1] ?? retryDelaysMs.at(-1) ?? 0, maxMs: Number.POSITIVE_INFINITY });
+        : backoffMs(1, {
+            baseMs: retryDelaysMs[attempt - 1] ?? retryDelaysMs.at(-1) ?? 0,
+            maxMs: Number.POSITIVE_INFINITY,
+          });
       log.warn({ err: error, subject: message.subject, attempt, delayMs }, 'message will be tried again');
       handled.inc({ consumer: name, outcome: outage ? 'put_off' : 'retried' });
       message.nak(delayMs);

@@ -11,7 +11,12 @@ const publishTimeoutMs = 5_000;
  * Moves a message to LOAN_DLQ with its cause, then takes it from its consumer. In this order: a crash
  * between the two leaves the message twice (the second one is dropped by its id), never nowhere.
  */
-export async function deadLetter(broker: Broker, consumer: ConsumerName, message: JsMsg, cause: DeadLetterCause): Promise<void> {
+export async function deadLetter(
+  broker: Broker,
+  consumer: ConsumerName,
+  message: JsMsg,
+  cause: DeadLetterCause,
+): Promise<void> {
   const { stream, streamSequence, deliveryCount } = message.info;
   const about = headers();
   about.set('prequal-consumer', consumer);

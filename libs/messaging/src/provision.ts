@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { backoffMs, type Logger } from '@prequal/service';
-import type { Broker } from './connect.ts';
 import { consumers, dedupeWindowMs, streams } from '@prequal/schema';
+import { backoffMs, type Logger } from '@prequal/service';
 import type { JetStreamManager } from 'nats';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats';
+import type { Broker } from './connect.ts';
 
 export type ProvisionOptions = {
   /** copies of each stream: 1 locally, 3 in a cluster */

@@ -1,6 +1,6 @@
-import { z } from 'zod';
-import { headers } from 'nats';
 import { type EventName, type EventOf, encodeEvent, subjectOf } from '@prequal/schema';
+import { headers } from 'nats';
+import { z } from 'zod';
 import type { Broker } from './connect.ts';
 
 /** An encoded event on its way to the broker, as the outbox keeps it. */

@@ -1,4 +1,4 @@
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -13,18 +13,26 @@ const entryPattern = /^([a-z0-9-]{1,32}):([A-Za-z0-9+/]{43}=)$/;
  * Reads a key ring as it stands in the environment: `id:base64,id:base64`, each key 32 random bytes, the
  * current one first. For `readConfig`; a wrong ring is refused without repeating any of it.
  */
-export const keyRing = z.string().transform((text, context): KeyRing => {
-  const entries = text.split(',').map((entry) => entryPattern.exec(entry.trim()));
-  const keys = new Map<string, Buffer>();
-  for (const entry of entries) {
-    if (!entry?.[1] || !entry[2]) {
-      context.addIssue('must be `id:key`, comma-separated, each key 32 random bytes in base64 (openssl rand -base64 32), the current one first');
-      return z.NEVER;
+export const keyRing = z
+  .string({ error: 'the keys that protect PANs, as `id:key`, key = 32 random bytes in base64' })
+  .transform((text, context): KeyRing => {
+    const entries = text.split(',').map((entry) => entryPattern.exec(entry.trim()));
+    const keys = new Map<string, Buffer>();
+    for (const entry of entries) {
+      if (!entry?.[1] || !entry[2]) {
+        context.addIssue(
+          'must be `id:key`, comma-separated, each key 32 random bytes in base64 (openssl rand -base64 32), the current one first',
+        );
+        return z.NEVER;
+      }
+      if (keys.has(entry[1])) {
+        context.addIssue('names a key id twice: one of the two keys would be lost, and what it has written with it');
+        return z.NEVER;
+      }
+      keys.set(entry[1], Buffer.from(entry[2], 'base64'));
     }
-    keys.set(entry[1], Buffer.from(entry[2], 'base64'));
-  }
-  return { currentId: entries[0]?.[1] ?? '', keys };
-});
+    return { currentId: entries[0]?.[1] ?? '', keys };
+  });
 
 /** A key for one purpose alone (HKDF-SHA-256, RFC 5869), so that none is ever used for two. */
 export function deriveKey(master: Buffer, purpose: string): Buffer {
@@ -35,12 +43,18 @@ export function deriveKey(master: Buffer, purpose: string): Buffer {
  * The keys of a development machine, made once and kept in `development-keys.json` (mode 0600) in the data
  * folder, as the environment variables a service reads: PAN_ENCRYPTION_KEYS and PAN_INDEX_KEYS.
  */
-export async function developmentKeys(dataDir: string): Promise<{ PAN_ENCRYPTION_KEYS: string; PAN_INDEX_KEYS: string }> {
+export async function developmentKeys(
+  dataDir: string,
+): Promise<{ PAN_ENCRYPTION_KEYS: string; PAN_INDEX_KEYS: string }> {
   const file = join(dataDir, 'development-keys.json');
   await mkdir(dataDir, { recursive: true });
-  const draft = `${file}.${process.pid}`;
+  // A name of its own for each call: a draft left by a process that died may be linked to the keys themselves.
+  const draft = `${file}.${randomUUID()}`;
   const fresh = () => `dev-1:${randomBytes(keyBytes).toString('base64')}`;
-  await writeFile(draft, JSON.stringify({ PAN_ENCRYPTION_KEYS: fresh(), PAN_INDEX_KEYS: fresh() }), { mode: 0o600 });
+  await writeFile(draft, JSON.stringify({ PAN_ENCRYPTION_KEYS: fresh(), PAN_INDEX_KEYS: fresh() }), {
+    mode: 0o600,
+    flag: 'wx',
+  });
   // link refuses to replace: of two processes that make keys at once, one wins and both read what it made.
   await link(draft, file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
@@ -50,3 +64,14 @@ export async function developmentKeys(dataDir: string): Promise<{ PAN_ENCRYPTION
 }
 
 const developmentKeysFile = z.object({ PAN_ENCRYPTION_KEYS: z.string(), PAN_INDEX_KEYS: z.string() });
+
+/**
+ * The environment with the development keys added, when it names no PAN keys and is not production. In
+ * production a service without keys does not start: its configuration says what to set.
+ */
+export async function withDevelopmentKeys(env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
+  const dataDir = env['PREQUAL_DATA_DIR'];
+  const namesKeys = env['PAN_ENCRYPTION_KEYS'] || env['PAN_INDEX_KEYS'];
+  if (env['NODE_ENV'] === 'production' || !dataDir || namesKeys) return env;
+  return { ...env, ...(await developmentKeys(dataDir)) };
+}

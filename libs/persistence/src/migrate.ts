@@ -22,14 +22,19 @@ export function migrateDown(options: { databaseUrl: string }): Promise<string[]>
 
 /** True when every migration this code knows has been applied. Throws when the database cannot be asked. */
 export async function schemaIsCurrent(database: Database): Promise<boolean> {
-  const known = await sql<{ exists: boolean }>`select to_regclass('schema_migrations') is not null as exists`.execute(database.sql());
+  const known = await sql<{ exists: boolean }>`select to_regclass('schema_migrations') is not null as exists`.execute(
+    database.sql(),
+  );
   if (known.rows[0]?.exists !== true) return false;
   const applied = await sql<{ name: string }>`select name from schema_migrations`.execute(database.sql());
   const names = new Set(applied.rows.map((row) => row.name));
   return migrations.every((migration) => names.has(migration.name));
 }
 
-async function underLock(databaseUrl: string, work: (migrator: Migrator) => Promise<{ name: string }[]>): Promise<string[]> {
+async function underLock(
+  databaseUrl: string,
+  work: (migrator: Migrator) => Promise<{ name: string }[]>,
+): Promise<string[]> {
   await using database = await openDatabase({
     databaseUrl,
     poolMax: 2,
@@ -37,15 +42,18 @@ async function underLock(databaseUrl: string, work: (migrator: Migrator) => Prom
     // A migration may take long, and may wait long for the one that runs before it.
     statementTimeoutMs: 60 * 60 * 1_000,
   });
-  return await database.sql().connection().execute(async (connection) => {
-    await sql`select pg_advisory_lock(${lockId})`.execute(connection);
-    try {
-      const done = await work(new Migrator(database.em()));
-      return done.map((migration) => migration.name);
-    } finally {
-      await sql`select pg_advisory_unlock(${lockId})`.execute(connection);
-    }
-  });
+  return await database
+    .sql()
+    .connection()
+    .execute(async (connection) => {
+      await sql`select pg_advisory_lock(${lockId})`.execute(connection);
+      try {
+        const done = await work(new Migrator(database.em()));
+        return done.map((migration) => migration.name);
+      } finally {
+        await sql`select pg_advisory_unlock(${lockId})`.execute(connection);
+      }
+    });
 }
 
 const schemaPollMs = 500;

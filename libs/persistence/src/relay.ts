@@ -71,18 +71,21 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
 
   /** One batch; true when there may be more. Other sweepers skip the rows that this one has locked. */
   async function sweepOnce(): Promise<boolean> {
-    return database.sql().transaction().execute(async (transaction) => {
-      const { rows } = await sql<OutboxMessage>`
+    return database
+      .sql()
+      .transaction()
+      .execute(async (transaction) => {
+        const { rows } = await sql<OutboxMessage>`
         select id, subject, message from outbox
         where created_at < now() - ${graceMs} * interval '1 millisecond'
         order by id limit ${sweepBatch} for update skip locked`.execute(transaction);
-      const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
-      const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
-      if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(transaction);
-      if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
-      published.inc({ way: 'sweeper' }, done.length);
-      return rows.length === sweepBatch && done.length > 0;
-    });
+        const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
+        const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
+        if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(transaction);
+        if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
+        published.inc({ way: 'sweeper' }, done.length);
+        return rows.length === sweepBatch && done.length > 0;
+      });
   }
 
   async function sweepForever(): Promise<void> {
@@ -94,7 +97,9 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
         log.warn({ err: error }, 'outbox sweep failed, will be tried again');
       }
       const jittered = sweepIntervalMs * (0.5 + Math.random());
-      await delay(jittered, undefined, { signal: AbortSignal.any([stopping.signal, wake.signal]) }).catch(() => undefined);
+      await delay(jittered, undefined, { signal: AbortSignal.any([stopping.signal, wake.signal]) }).catch(
+        () => undefined,
+      );
     }
   }
   const sweeping = sweepForever();

@@ -23,7 +23,11 @@ export function isolatingBadItems<Item, Result>(
     }
     const results: (Result | Error)[] = [];
     for (const item of items) {
-      results.push(...(await handle([item]).catch((error: unknown) => [error instanceof Error ? error : new Error('not an Error')])));
+      results.push(
+        ...(await handle([item]).catch((error: unknown) => [
+          error instanceof Error ? error : new Error('not an Error'),
+        ])),
+      );
     }
     return results;
   };

@@ -22,8 +22,12 @@ export type Health = {
  * Answers `/livez`, `/readyz`, `/health` and `/metrics`; false when the request is for something else.
  * `/livez` says the process turns its event loop, `/readyz` that it may be sent work, `/health` how it is.
  */
-export async function answerHealth(health: Health, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-  switch (request.url?.split('?', 1)[0]) {
+export async function answerHealth(
+  health: Health,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  switch (pathOf(request)) {
     case '/livez':
       send(response, 200, { status: 'alive' });
       return true;
@@ -48,9 +52,13 @@ export async function answerHealth(health: Health, request: IncomingMessage, res
   }
 }
 
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '').split('?', 1)[0] ?? '';
+}
+
 async function statesOf(dependencies: readonly Dependency[]): Promise<Record<string, 'connected' | 'disconnected'>> {
   const states = dependencies.map(async ({ name, isConnected }) => {
-    const connected = await Promise.resolve(isConnected()).catch(() => false);
+    const connected = await (async () => isConnected())().catch(() => false);
     return [name, connected ? 'connected' : 'disconnected'] as const;
   });
   return Object.fromEntries(await Promise.all(states));
@@ -77,7 +85,10 @@ export async function serveHealth(
 }
 
 /** Listens and answers the address as a URL. Rejects when the port is taken. */
-export async function listen(server: ReturnType<typeof createServer>, at: { host: string; port: number }): Promise<string> {
+export async function listen(
+  server: ReturnType<typeof createServer>,
+  at: { host: string; port: number },
+): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(at.port, at.host, () => {

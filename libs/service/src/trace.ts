@@ -9,7 +9,8 @@ export type Trace = {
 };
 
 const correlationPattern = /^[A-Za-z0-9._:-]{1,128}$/;
-const traceparentPattern = /^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$/;
+// Ids of zeros are no ids (W3C Trace Context, 3.2.2.3 and 3.2.2.4).
+const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/;
 
 /**
  * The trace of a request: what the client named when it is well formed (anything else could forge log

@@ -10,8 +10,14 @@ const ApplicationStatusUpdate = builder.objectRef<StatusUpdate>('ApplicationStat
     status: t.expose('status', { type: ApplicationStatusEnum }),
     version: t.exposeInt('version', { description: 'Higher with each update; pass the last one seen as `after`' }),
     occurredAt: t.expose('occurredAt', { type: 'DateTime' }),
-    cibilScore: t.exposeInt('cibilScore', { nullable: true, description: '300 to 900' }),
-    reasons: t.expose('reasons', { type: [DecisionReasonType] }),
+    cibilScore: t.exposeInt('cibilScore', {
+      nullable: true,
+      description: '300 to 900; null until scored, or when the bureau knows no history',
+    }),
+    reasons: t.expose('reasons', {
+      type: [DecisionReasonType],
+      description: 'Why the status is what it is, most important first; empty while PENDING',
+    }),
     final: t.boolean({
       description: 'true on the last update of this stream',
       resolve: (update) => isFinal(update.status),

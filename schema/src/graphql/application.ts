@@ -45,7 +45,8 @@ const DecisionType = builder.objectRef<Decision>('Decision').implement({
     decidedAt: t.expose('decidedAt', { type: 'DateTime' }),
     policyVersion: t.exposeString('policyVersion', {
       nullable: true,
-      description: 'Version of the policy that decided, or that referred the application to an underwriter',
+      description:
+        'Version of the policy that decided, or that referred the application to an underwriter; null when no policy did',
     }),
     reasons: t.expose('reasons', {
       type: [DecisionReasonType],
@@ -58,7 +59,7 @@ const ApplicationEventType = builder.objectRef<ApplicationEvent>('ApplicationEve
   description: 'One change of status in the history of an application.',
   fields: (t) => ({
     version: t.exposeInt('version', { description: '1 when submitted, then one more each time' }),
-    status: t.expose('status', { type: ApplicationStatusEnum }),
+    status: t.expose('status', { type: ApplicationStatusEnum, description: 'From this version on' }),
     occurredAt: t.expose('occurredAt', { type: 'DateTime' }),
     actor: t.exposeString('actor', { description: 'e.g. gateway, decisioning, or underwriter:<subject>' }),
     reasons: t.expose('reasons', { type: [DecisionReasonType] }),
@@ -67,7 +68,7 @@ const ApplicationEventType = builder.objectRef<ApplicationEvent>('ApplicationEve
 
 const Node = builder.interfaceRef<{ id: string }>('Node').implement({
   description: 'Anything with an id of its own.',
-  fields: (t) => ({ id: t.exposeID('id') }),
+  fields: (t) => ({ id: t.exposeID('id', { description: 'A UUID' }) }),
 });
 
 export const ApplicationType = builder.objectRef<Application>('Application').implement({
@@ -78,7 +79,7 @@ export const ApplicationType = builder.objectRef<Application>('Application').imp
     maskedPan: t.exposeString('maskedPan', {
       description: 'ABCDE***4F for ABCDE1234F; the full number never leaves the system',
     }),
-    applicantName: t.exposeString('applicantName', { nullable: true }),
+    applicantName: t.exposeString('applicantName', { nullable: true, description: 'Trimmed; null when not given' }),
     monthlyIncomeInr: t.expose('monthlyIncomePaise', { type: 'Decimal', description: 'Gross, in rupees' }),
     loanAmountInr: t.expose('loanAmountPaise', { type: 'Decimal', description: 'Requested, in rupees' }),
     loanType: t.expose('loanType', { type: LoanTypeEnum }),

@@ -54,7 +54,9 @@ export function checkInput(
     }
     // Our scalars' messages are fixed sentences; those of graphql-js quote the value.
     const ours = error instanceof GraphQLError && error.message.startsWith('must ');
-    return [{ path, code: ours ? 'INVALID_VALUE' : 'INVALID_TYPE', message: ours ? error.message : `must be a ${type.name}` }];
+    return [
+      { path, code: ours ? 'INVALID_VALUE' : 'INVALID_TYPE', message: ours ? error.message : `must be a ${type.name}` },
+    ];
   }
 }
 

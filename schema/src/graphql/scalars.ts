@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { formatRupees, parsePaise } from '../money.ts';
 import { builder } from './builder.ts';
 
-const decimalRule = 'must be a rupee amount of more than 0 with at most ten integer and two fraction digits, e.g. "75000.00"';
+const decimalRule =
+  'must be a rupee amount of more than 0 with at most ten integer and two fraction digits, e.g. "75000.00"';
 
 // A JSON number arrives as the shortest text that names it, so 75000.005 is seen with all its digits and refused.
 function decimal(value: unknown): number {

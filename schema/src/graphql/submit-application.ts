@@ -4,14 +4,14 @@ import { ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
 
 /** PAN: five letters, four digits, one letter, upper case. Its check letter's formula is not published. */
-export const panNumber = z.string().regex(/^[A-Z]{5}[0-9]{4}[A-Z]$/, {
+const panNumber = z.string().regex(/^[A-Z]{5}[0-9]{4}[A-Z]$/, {
   error: 'must be a PAN: five capital letters, four digits, one capital letter, e.g. "ABCDE1234F"',
 });
 
 const nameRule = `must be 1 to ${submissionLimits.applicantNameMaxChars} characters after trimming, without control characters`;
 
 /** A name as it is stored: trimmed. Control characters are refused; PostgreSQL could not store NUL. */
-export const applicantName = z
+const applicantName = z
   .string()
   .trim()
   .refine((name) => isLengthWithin(name, submissionLimits.applicantNameMaxChars) && !/\p{Cc}/u.test(name), {
@@ -20,7 +20,7 @@ export const applicantName = z
 
 const keyRule = `must be 1 to ${submissionLimits.idempotencyKeyMaxChars} characters, without control characters`;
 
-export const idempotencyKey = z
+const idempotencyKey = z
   .string()
   .refine((key) => isLengthWithin(key, submissionLimits.idempotencyKeyMaxChars) && !/\p{Cc}/u.test(key), {
     error: keyRule,
@@ -28,7 +28,7 @@ export const idempotencyKey = z
 
 // Counted in code points, as PostgreSQL counts varchar(n).
 function isLengthWithin(text: string, maxChars: number): boolean {
-  const length = text.length <= maxChars ? text.length : [...text].length;
+  const length = text.length <= maxChars ? text.length : Array.from(text).length;
   return length >= 1 && length <= maxChars;
 }
 
@@ -41,12 +41,12 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
       ...checkedBy(panNumber),
     }),
     applicantName: t.string({
-      description: '1 to 255 characters after trimming',
+      description: '1 to 255 characters after trimming, without control characters',
       ...checkedBy(applicantName),
     }),
-    monthlyIncomeInr: t.field({ type: 'Decimal', required: true, description: 'Gross monthly income, more than 0' }),
-    loanAmountInr: t.field({ type: 'Decimal', required: true, description: 'Requested amount, more than 0' }),
-    loanType: t.field({ type: LoanTypeEnum, required: true }),
+    monthlyIncomeInr: t.field({ type: 'Decimal', required: true, description: 'Gross monthly income in rupees, more than 0' }),
+    loanAmountInr: t.field({ type: 'Decimal', required: true, description: 'Requested amount in rupees, more than 0' }),
+    loanType: t.field({ type: LoanTypeEnum, required: true, description: 'What the loan is for' }),
     idempotencyKey: t.string({
       description: [
         '1 to 255 characters, unique for each intended application of this caller, kept for at least seven',
@@ -61,8 +61,12 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
 const SubmitApplicationPayload = builder
   .objectRef<{ application: Application; replayed: boolean }>('SubmitApplicationPayload')
   .implement({
+    description: 'The application as it was accepted, or as it is now when it is returned again.',
     fields: (t) => ({
-      application: t.expose('application', { type: ApplicationType }),
+      application: t.expose('application', {
+        type: ApplicationType,
+        description: 'Pass its id to Subscription.applicationStatus to watch the decision arrive',
+      }),
       replayed: t.exposeBoolean('replayed', {
         description: 'true when an earlier submission with this idempotency key is returned',
       }),
@@ -77,7 +81,13 @@ builder.mutationField('submitApplication', (t) =>
       'Once it has returned, the application survives any crash of any part of the system.',
       'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, RATE_LIMITED.',
     ].join('\n'),
-    args: { input: t.arg({ type: SubmitApplicationInput, required: true }) },
+    args: {
+      input: t.arg({
+        type: SubmitApplicationInput,
+        required: true,
+        description: 'Every offending field is reported at once, by its path below input',
+      }),
+    },
     resolve: (_root, { input }, context) =>
       context.submitApplication({
         panNumber: input.panNumber,

@@ -1,7 +1,7 @@
 import type { BureauReport, LoanType } from '@prequal/schema';
 
 /** What a bureau is asked. It holds a PAN in clear: it is never logged and never stored. */
-export type BureauRequest = {
+type BureauRequest = {
   applicationId: string;
   panNumber: string;
   monthlyIncomePaise: number;

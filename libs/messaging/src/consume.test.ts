@@ -1,0 +1,199 @@
+import { createEvent, type EventOf, streams } from '@prequal/schema';
+import { createMetrics } from '@prequal/service';
+import { quiet, test, type TestNats } from '@prequal/testing';
+import { randomUUID } from 'node:crypto';
+import { expect, vi } from 'vitest';
+import { consume, type ConsumeOptions, oneByOne } from './consume.ts';
+import { provision } from './provision.ts';
+import { publishMessage, toMessage } from './publish.ts';
+
+type Report = EventOf<'creditReportGenerated'>;
+
+function report(id = randomUUID()): Report {
+  return createEvent('creditReportGenerated', {
+    id,
+    source: 'scoring',
+    applicationId: randomUUID(),
+    time: new Date(),
+    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
+  });
+}
+
+/** A consumer whose handler remembers what it was given. */
+function consuming(nats: TestNats, options: Partial<ConsumeOptions<'decisioning'>> = {}) {
+  const handled: string[] = [];
+  const consumer = consume('decisioning', {
+    broker: nats.broker,
+    log: quiet,
+    metrics: createMetrics('test'),
+    provisioning: { replicas: 1 },
+    limits: { maxItems: 50, maxConcurrent: 2 },
+    isOutage: () => false,
+    handle: async (events) => {
+      handled.push(...events.map((event) => event.id));
+      return events.map(() => undefined);
+    },
+    ...options,
+  });
+  return { consumer, handled };
+}
+
+const send = (nats: TestNats, event: Report) => publishMessage(nats.broker, toMessage('creditReportGenerated', event));
+
+async function ready(nats: TestNats): Promise<void> {
+  const { jsm } = await nats.broker.jetStream();
+  await provision(jsm, { replicas: 1 });
+}
+
+async function unsettled(nats: TestNats): Promise<number> {
+  const { jsm } = await nats.broker.jetStream();
+  const { num_pending, num_ack_pending } = await jsm.consumers.info('LOAN_CREDIT_REPORTS', 'decisioning');
+  return num_pending + num_ack_pending;
+}
+
+test('the streams are what the pipeline map says, and provisioning again changes nothing', async ({ nats }) => {
+  await ready(nats);
+  await ready(nats);
+  const { jsm } = await nats.broker.jetStream();
+  const found = await jsm.streams.list().next();
+  expect(found.map(({ config }) => config.name).toSorted()).toEqual(Object.keys(streams).toSorted());
+  for (const { config } of found) {
+    const { subjects, maxAgeMs, discard } = streams[config.name as keyof typeof streams];
+    expect(config).toMatchObject({ subjects, max_age: maxAgeMs * 1e6, discard, storage: 'file', retention: 'limits' });
+    expect(config.duplicate_window).toBe(300 * 1e9);
+  }
+});
+
+test('each message is handled once and acknowledged', async ({ nats }) => {
+  await ready(nats);
+  const events = Array.from({ length: 300 }, () => report());
+  await Promise.all(events.map((event) => send(nats, event)));
+  const { consumer, handled } = consuming(nats);
+  await using _ = consumer;
+  await vi.waitFor(() => expect(handled).toHaveLength(300), 5_000);
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0));
+  expect(new Set(handled)).toEqual(new Set(events.map((event) => event.id)));
+});
+
+test('the same event published twice is delivered once', async ({ nats }) => {
+  await ready(nats);
+  const { consumer, handled } = consuming(nats);
+  await using _ = consumer;
+  const [twice, after] = [report(), report()];
+  await send(nats, twice);
+  await send(nats, twice);
+  await send(nats, after);
+  await vi.waitFor(() => expect(handled).toContain(after.id));
+  expect(handled).toEqual([twice.id, after.id]);
+});
+
+test('a malformed message is dead-lettered with its cause and does not stop the consumer', async ({ nats }) => {
+  await ready(nats);
+  const { js, jsm } = await nats.broker.jetStream();
+  const { consumer, handled } = consuming(nats);
+  await using _ = consumer;
+  const applicationId = randomUUID();
+  const wrongSubject = JSON.stringify({ ...report(), time: new Date().toISOString() });
+  for (const data of ['{', '{}', wrongSubject, '\u0000'.repeat(10)]) {
+    await js.publish(`loan.credit-reports.generated.${applicationId}`, data);
+  }
+  const good = report();
+  await send(nats, good);
+  await vi.waitFor(() => expect(handled).toContain(good.id));
+  await vi.waitFor(async () => expect((await jsm.streams.info('LOAN_DLQ')).state.messages).toBe(4));
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0));
+  const first = await jsm.streams.getMessage('LOAN_DLQ', { seq: 1 });
+  expect(first.subject).toBe('loan.dlq.decisioning');
+  expect(first.string()).toBe('{');
+  expect(first.header.get('prequal-error-class')).toBe('INVALID_MESSAGE');
+  expect(first.header.get('prequal-error')).toBe('not JSON');
+  expect(first.header.get('prequal-subject')).toBe(`loan.credit-reports.generated.${applicationId}`);
+  expect(handled).toEqual([good.id]);
+});
+
+test('a handler that fails gets the message again, and its neighbours are not held up', async ({ nats }) => {
+  await ready(nats);
+  const [failing, ...others] = Array.from({ length: 20 }, () => report());
+  if (!failing) throw new Error('unreachable');
+  await Promise.all([failing, ...others].map((event) => send(nats, event)));
+  let failures = 0;
+  const handled: string[] = [];
+  const { consumer } = consuming(nats, {
+    handle: async (events) => {
+      if (failures === 0 && events.some((event) => event.id === failing.id)) {
+        if (events.length === 1) failures += 1;
+        throw new Error('cannot');
+      }
+      handled.push(...events.map((event) => event.id));
+      return events.map(() => undefined);
+    },
+  });
+  await using _ = consumer;
+  // The first retry comes at once.
+  await vi.waitFor(() => expect(handled).toHaveLength(20), 5_000);
+  expect(failures).toBe(1);
+  expect(handled.at(-1)).toBe(failing.id);
+});
+
+test('while a server is away the messages are kept, and handled when it is back', async ({ nats }) => {
+  await ready(nats);
+  let away = true;
+  const handled: string[] = [];
+  let refused = 0;
+  const { consumer } = consuming(nats, {
+    isOutage: () => true,
+    handle: oneByOne(async (event) => {
+      if (away) {
+        refused += 1;
+        throw new Error('away');
+      }
+      handled.push(event.id);
+    }),
+  });
+  await using _ = consumer;
+  const event = report();
+  await send(nats, event);
+  await vi.waitFor(() => expect(refused).toBeGreaterThanOrEqual(1));
+  away = false;
+  await vi.waitFor(() => expect(handled).toEqual([event.id]), 10_000);
+});
+
+test('a consumer that was deleted is provisioned again and goes on', async ({ nats }) => {
+  await ready(nats);
+  const { consumer, handled } = consuming(nats);
+  await using _ = consumer;
+  const before = report();
+  await send(nats, before);
+  await vi.waitFor(() => expect(handled).toContain(before.id));
+  const { jsm } = await nats.broker.jetStream();
+  await jsm.consumers.delete('LOAN_CREDIT_REPORTS', 'decisioning');
+  const after = report();
+  await vi.waitFor(() => send(nats, after));
+  await vi.waitFor(() => expect(handled).toContain(after.id), 15_000);
+});
+
+test('stopping waits for what is in hand; what was not handled is delivered to the next', async ({ nats }) => {
+  await ready(nats);
+  const { jsm } = await nats.broker.jetStream();
+  await jsm.streams.purge('LOAN_CREDIT_REPORTS');
+  const gate = Promise.withResolvers<void>();
+  const first: string[] = [];
+  const { consumer } = consuming(nats, {
+    limits: { maxItems: 1, maxConcurrent: 1 },
+    handle: oneByOne(async (event) => {
+      first.push(event.id);
+      await gate.promise;
+    }),
+  });
+  const events = Array.from({ length: 10 }, () => report());
+  await Promise.all(events.map((event) => send(nats, event)));
+  await vi.waitFor(() => expect(first).toHaveLength(1));
+  const stopped = consumer[Symbol.asyncDispose]();
+  gate.resolve();
+  await stopped;
+  const { consumer: second, handled } = consuming(nats);
+  await using _ = second;
+  await vi.waitFor(() => expect(new Set([...first, ...handled]).size).toBe(10), 5_000);
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 5_000);
+});

@@ -1,0 +1,72 @@
+import { test } from '@prequal/testing';
+import { randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
+import { type Database, sql } from './database.ts';
+
+async function insertApplication(database: Database, status = 'PENDING', version = 1): Promise<string> {
+  const id = randomUUID();
+  await sql`
+    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+      status, version, correlation_id, synthetic)
+    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', ${status}, ${version}, 'a-test', false)`.execute(database.sql());
+  return id;
+}
+
+const setStatus = (database: Database, id: string, status: string, version: number) =>
+  sql`update applications set status = ${status}, version = ${version} where id = ${id}`.execute(database.sql());
+
+test.for(['PRE_APPROVED', 'REJECTED'])('nothing changes the final status %s', async (final, { database }) => {
+  const id = await insertApplication(database);
+  await setStatus(database, id, final, 2);
+  for (const status of ['PENDING', 'PRE_APPROVED', 'REJECTED', 'MANUAL_REVIEW']) {
+    await expect(setStatus(database, id, status, 3), status).rejects.toThrow(/final status/);
+  }
+});
+
+test('an underwriter may resolve MANUAL_REVIEW, and nothing leads back to PENDING', async ({ database }) => {
+  const id = await insertApplication(database);
+  await setStatus(database, id, 'MANUAL_REVIEW', 2);
+  await expect(setStatus(database, id, 'PENDING', 3)).rejects.toThrow(/leaves PENDING for good/);
+  await setStatus(database, id, 'REJECTED', 3);
+});
+
+test('versions have no gaps', async ({ database }) => {
+  const id = await insertApplication(database);
+  for (const version of [0, 1, 3]) {
+    await expect(setStatus(database, id, 'REJECTED', version), String(version)).rejects.toThrow();
+  }
+});
+
+test('updated_at follows every update', async ({ database }) => {
+  const id = await insertApplication(database);
+  await sql`update applications set updated_at = 'epoch', owner = 'x' where id = ${id}`.execute(database.sql());
+  const { rows } = await sql<{ fresh: boolean }>`
+    select updated_at > now() - interval '1 minute' as fresh from applications where id = ${id}`.execute(database.sql());
+  expect(rows).toEqual([{ fresh: true }]);
+});
+
+test('history and decisions are append-only, one decision an application', async ({ database }) => {
+  const id = await insertApplication(database);
+  const decide = () =>
+    sql`insert into decisions (application_id, outcome, decided_by, inputs, reasons)
+      values (${id}, 'REJECTED', 'POLICY', '{}', '[{"code":"A","message":"b"}]')`.execute(database.sql());
+  await decide();
+  await expect(decide()).rejects.toThrow(/duplicate key/);
+  await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload)
+    values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}')`.execute(database.sql());
+  for (const statement of [
+    sql`update decisions set outcome = 'PRE_APPROVED' where application_id = ${id}`,
+    sql`delete from decisions where application_id = ${id}`,
+    sql`update application_events set status = 'REJECTED' where application_id = ${id}`,
+    sql`delete from application_events where application_id = ${id}`,
+  ]) {
+    await expect(statement.execute(database.sql())).rejects.toThrow(/append-only/);
+  }
+});
+
+test('a decision without a reason is refused', async ({ database }) => {
+  const id = await insertApplication(database);
+  const statement = sql`insert into decisions (application_id, outcome, decided_by, inputs, reasons)
+    values (${id}, 'REJECTED', 'POLICY', '{}', '[]')`;
+  await expect(statement.execute(database.sql())).rejects.toThrow(/decisions_reasons_check/);
+});

@@ -1,0 +1,148 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createLog } from './log.ts';
+
+const pan = 'ABCDE1234F';
+
+function recorded(level = 'trace') {
+  const lines: string[] = [];
+  const log = createLog('test', level, { write: (line) => void lines.push(line) });
+  return { log, lines, last: () => JSON.parse(lines.at(-1) ?? '{}') };
+}
+
+/** As node-postgres throws it: the failing row in `detail`, sometimes the statement on a second line. */
+function databaseError(): Error {
+  return Object.assign(new Error(`duplicate key value\ninsert into t values ('${pan}')`), {
+    name: 'DatabaseError',
+    code: '23505',
+    detail: `Key (pan)=(${pan}) already exists.`,
+    where: `row ${pan}`,
+    parameters: [pan],
+    row: { pan },
+  });
+}
+
+test('a line is JSON with level, time, service and message', () => {
+  const { log, lines, last } = recorded();
+  log.info({ applicationId: 'a-1' }, 'hello');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]?.endsWith('\n')).toBe(true);
+  expect(last()).toEqual({
+    level: 'info',
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    service: 'test',
+    applicationId: 'a-1',
+    msg: 'hello',
+  });
+});
+
+test('what is below the level is not written', () => {
+  const { log, lines } = recorded('warn');
+  log.info('no');
+  log.warn('yes');
+  expect(lines).toHaveLength(1);
+});
+
+describe('an error is logged', () => {
+  test('by class, code, first line and place', () => {
+    const { log, last } = recorded();
+    log.error({ err: databaseError() }, 'not stored');
+    expect(last()).toMatchObject({
+      msg: 'not stored',
+      err: { type: 'DatabaseError', code: '23505', message: 'duplicate key value' },
+    });
+    expect(last().err.stack).toMatch(/^\s+at .*log\.test\.ts:\d+:\d+/m);
+    expect(Object.keys(last().err).toSorted()).toEqual(['code', 'message', 'stack', 'type']);
+  });
+
+  test.each([
+    ['under err', (error: Error) => [{ err: error }, 'failed'] as const],
+    ['under err, without a message', (error: Error) => [{ err: error }] as const],
+    ['alone', (error: Error) => [error] as const],
+    ['alone, with a message', (error: Error) => [error, 'failed'] as const],
+    ['as the cause of another', (error: Error) => [{ err: new Error('outer', { cause: error }) }, 'failed'] as const],
+    ['as the cause of the cause', (error: Error) =>
+      [{ err: new Error('outer', { cause: new Error('middle', { cause: error }) }) }, 'failed'] as const],
+  ])('%s, never with the row or further lines', (_how, call) => {
+    const { log, lines, last } = recorded();
+    const [first, message] = call(databaseError());
+    log.error(first, message);
+    expect(lines.join('')).not.toContain(pan);
+    expect(lines.join('')).toContain('duplicate key value');
+    expect(last().msg).toBeTypeOf('string');
+  });
+
+  test('without what its further lines say, even when they look like a stack', () => {
+    const furtherLines = fc.array(fc.constantFrom(`    at ${pan}`, `\tat f (${pan}:1:1)`, pan, `at ${pan}`, ''), { minLength: 1 });
+    fc.assert(
+      fc.property(furtherLines, (further) => {
+        const { log, lines } = recorded();
+        log.error({ err: new Error(['first line', ...further, pan].join('\n')) }, 'failed');
+        expect(lines.join('')).not.toContain(pan);
+        expect(lines.join('')).toContain('log.test.ts');
+      }),
+    );
+  });
+
+  test('with at most 500 characters of its message', () => {
+    const { log, last } = recorded();
+    log.error({ err: new Error('m'.repeat(10_000)) }, 'failed');
+    expect(last().err.message).toBe('m'.repeat(500));
+    expect(last().err.stack).not.toContain('mmm');
+  });
+
+  test('also when it is its own cause', () => {
+    const { log, last } = recorded();
+    const error: Error = new Error('round and round');
+    error.cause = error;
+    log.error({ err: error }, 'failed');
+    expect(last().err.message).toBe('round and round');
+  });
+
+  test('also when it is no Error, without its content', () => {
+    const { log, lines, last } = recorded();
+    log.error({ err: `thrown text ${pan}` }, 'failed');
+    log.error({ err: { pan } }, 'failed');
+    expect(lines.join('')).not.toContain(pan);
+    expect(last().err.message).toBe('a value that is no Error was thrown');
+  });
+});
+
+describe('personal data and credentials are blacked out', () => {
+  const names = ['panNumber', 'pan', 'applicantName', 'authorization', 'cookie'];
+  const secret = '§secret§';
+  const places: [string, (name: string) => Record<string, unknown>][] = [
+    ['at the top', (name) => ({ [name]: secret })],
+    ['one level down', (name) => ({ input: { [name]: secret } })],
+    ['two levels down', (name) => ({ request: { headers: { [name]: secret } } })],
+    ['three levels down', (name) => ({ body: { variables: { input: { [name]: secret } } } })],
+    ['in a list', (name) => ({ applications: [{ [name]: secret }, { [name]: secret }] })],
+    ['as a whole object', (name) => ({ [name]: { inner: secret } })],
+  ];
+
+  test.each(places)('%s', (_where, place) => {
+    for (const name of names) {
+      const { log, lines } = recorded();
+      log.info({ kept: 'yes', ...place(name) }, 'said');
+      expect(lines.join('')).not.toContain('secret§');
+      expect(lines.join('')).toContain('[redacted]');
+      expect(lines.join('')).toContain('"kept":"yes"');
+    }
+  });
+
+  test.each(places)('%s, in what a child logger repeats on each line', (_where, place) => {
+    for (const name of names) {
+      const { log, lines } = recorded();
+      log.child(place(name)).info('said');
+      expect(lines.join('')).not.toContain('secret§');
+      expect(lines.join('')).toContain('[redacted]');
+    }
+  });
+
+  test('and the logged object stays as it was', () => {
+    const { log } = recorded();
+    const input = { input: { panNumber: pan } };
+    log.info(input, 'said');
+    expect(input).toEqual({ input: { panNumber: pan } });
+  });
+});

@@ -1,0 +1,5 @@
+export * from './client.ts';
+export * from './database.ts';
+export * from './fixtures.ts';
+export * from './log.ts';
+export * from './nats.ts';

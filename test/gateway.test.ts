@@ -1,0 +1,152 @@
+import { startGateway } from '@prequal/gateway';
+import { sql } from '@prequal/persistence';
+import { connectClient } from '@prequal/testing';
+import { createClient } from 'graphql-ws';
+import { expect, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { goodInput, lookUpDocument, submit, submitDocument, test, type TestStack, watchDocument, watchToEnd } from './stack.ts';
+
+const base = (stack: TestStack) => stack.client.url.replace('/graphql', '');
+
+test('health, readiness and liveness tell what is connected', async ({ stack }) => {
+  const answers = await Promise.all(['/livez', '/readyz', '/health'].map((path) => fetch(base(stack) + path)));
+  expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
+  expect(await answers[2]?.json()).toEqual({ status: 'healthy', database: 'connected', nats: 'connected' });
+  const metrics = await (await fetch(`${base(stack)}/metrics`)).text();
+  expect(metrics).toMatch(/^prequal_watched_applications\{service="gateway"\} 0$/m);
+});
+
+test('the page at / leads to GraphiQL, which loads nothing from elsewhere', async ({ stack }) => {
+  const page = await fetch(base(stack), { headers: { accept: 'text/html' } });
+  expect(page.url).toBe(stack.client.url);
+  const html = await page.text();
+  expect(html).toContain('mutation Submit');
+  expect(html).not.toMatch(/(src|href)="?https?:/);
+});
+
+test('in production there is no GraphiQL', async ({ stack }) => {
+  await using production = await startGateway({ ...stack.env, NODE_ENV: 'production' });
+  const page = await fetch(`${production.url}/graphql`, { headers: { accept: 'text/html' } });
+  expect(page.status).toBe(406);
+  expect(await page.text()).not.toContain('<html');
+});
+
+test('only configured origins may call from a browser', async ({ stack }) => {
+  const allowed = async (origin: string) => {
+    const answer = await fetch(stack.client.url, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    });
+    return answer.headers.get('access-control-allow-origin');
+  };
+  expect(await allowed('https://partner.example')).toBe('https://partner.example');
+  expect(await allowed('https://elsewhere.example')).not.toBe('https://elsewhere.example');
+});
+
+test('a body over the limit is refused, announced or not', async ({ stack }) => {
+  const post = async (bytes: number, chunked: boolean) => {
+    const text = JSON.stringify({ query: '{ __typename }' }).padEnd(bytes, ' ');
+    const body = chunked ? new Blob([text]).stream() : text;
+    const answer = await fetch(stack.client.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      ...(chunked && { duplex: 'half' }),
+    });
+    return [answer.status, await answer.json()];
+  };
+  for (const chunked of [false, true]) {
+    expect(await post(32 * 1024, chunked)).toEqual([200, { data: { __typename: 'Query' } }]);
+    expect(await post(32 * 1024 + 1, chunked)).toMatchObject([413, { errors: [{ extensions: { code: 'PAYLOAD_TOO_LARGE' } }] }]);
+  }
+});
+
+test('the same errors and checks hold over WebSocket', async ({ stack }) => {
+  const failure = async (query: string, variables: Record<string, unknown>) => {
+    try {
+      const answers: unknown[] = [];
+      for await (const result of stack.client.subscribe('ws', query, variables)) answers.push(result.errors);
+      return answers.flat()[0];
+    } catch (error) {
+      return (error as unknown[])[0];
+    }
+  };
+  const wrong = await failure(submitDocument, { input: { ...goodInput, panNumber: 'secret-31337' } });
+  expect(wrong).toMatchObject({ extensions: { code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'panNumber'] }] } });
+  expect(JSON.stringify(wrong)).not.toContain('31337');
+  expect(await failure('{', {})).toMatchObject({ message: expect.stringContaining('Syntax Error') });
+  expect(await failure('{ nothing }', {})).toMatchObject({ message: expect.stringContaining('Cannot query field') });
+});
+
+test('stopping closes sockets with a code the client retries, and cuts SSE without completing it', async ({ stack }) => {
+  await using _paused = await stack.withoutScoring();
+  const id = await submit(stack.client);
+  const gateway = await startGateway(stack.env);
+  await using watcher = connectClient(gateway.url);
+
+  const closed = Promise.withResolvers<number>();
+  const socketClient = createClient({
+    url: `${gateway.url.replace('http', 'ws')}/graphql`,
+    webSocketImpl: WebSocket,
+    retryAttempts: 0,
+    on: { closed: (event) => closed.resolve((event as { code: number }).code) },
+  });
+  const overSocket = socketClient.iterate({ query: watchDocument, variables: { id } });
+  const overSse = watcher.subscribe('sse', watchDocument, { id });
+  await Promise.all([overSocket.next(), overSse.next()]);
+
+  const endOfSse = expect(overSse.next()).rejects.toThrow();
+  const endOfSocket = expect(overSocket.next()).rejects.toBeDefined();
+  await gateway[Symbol.asyncDispose]();
+  expect(await closed.promise).toBe(1001);
+  await endOfSse;
+  await endOfSocket;
+});
+
+test('a request that is in hand is answered before the gateway is gone', async ({ stack, database }) => {
+  const gateway = await startGateway(stack.env);
+  await using client = connectClient(gateway.url);
+  const waitingWrites = async () =>
+    (await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`.execute(database.sql())).rows;
+  const { answer, stopped } = await database.sql().transaction().execute(async (transaction) => {
+    await sql`lock table applications in exclusive mode`.execute(transaction);
+    const held = client.request(submitDocument, { input: goodInput });
+    await expect.poll(waitingWrites).toHaveLength(1);
+    return { answer: held, stopped: gateway[Symbol.asyncDispose]() };
+  });
+  expect((await answer).data.submitApplication.application.status).toBe('PENDING');
+  await stopped;
+});
+
+test('while NATS is away, submissions are accepted, watchers stay, and all is decided when it is back', async ({ stack, nats }) => {
+  const before = await submit(stack.client, { loanAmountInr: '3600000.00' });
+  const watchedBefore = stack.client.subscribe('ws', watchDocument, { id: before });
+  await vi.waitFor(async () => {
+    const { data } = await stack.client.request(lookUpDocument, { id: before });
+    expect(data.application.status).toBe('MANUAL_REVIEW');
+  });
+  await watchedBefore.next();
+
+  const outage = await nats.away();
+  await vi.waitFor(async () => expect((await fetch(`${base(stack)}/health`)).status).toBe(503), 5_000);
+  expect((await fetch(`${base(stack)}/readyz`)).status).toBe(200);
+  const ids = await Promise.all(Array.from({ length: 5 }, () => submit(stack.client)));
+  const ends = ids.map((id) => watchToEnd(stack.otherClient, id, { transport: 'sse' }));
+  const { data } = await stack.client.request(lookUpDocument, { id: ids[0] });
+  expect(data.application.status).toBe('PENDING');
+  await outage[Symbol.asyncDispose]();
+  for (const updates of await Promise.all(ends)) {
+    expect(updates.map(({ version, status }) => [version, status])).toEqual([[1, 'PENDING'], [2, 'PRE_APPROVED']]);
+  }
+  await watchedBefore.return?.();
+});
+
+test('a gateway that starts while NATS is away serves submissions', async ({ stack, nats }) => {
+  const outage = await nats.away();
+  await using gateway = await startGateway(stack.env);
+  await using client = connectClient(gateway.url);
+  const id = await submit(client);
+  const end = watchToEnd(client, id);
+  await outage[Symbol.asyncDispose]();
+  expect((await end).at(-1)).toMatchObject({ status: 'PRE_APPROVED' });
+});

@@ -1,0 +1,119 @@
+import { startDecisioning } from '@prequal/decisioning';
+import { startGateway } from '@prequal/gateway';
+import { developmentKeys } from '@prequal/pan';
+import { startScoring } from '@prequal/scoring';
+import type { Service } from '@prequal/service';
+import { connectClient, test as base, type TestClient } from '@prequal/testing';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+
+/** The services of one test file, in this process, on servers of their own. */
+export type TestStack = {
+  env: NodeJS.ProcessEnv;
+  /** of the gateway that takes submissions */
+  client: TestClient;
+  /** of a second gateway, which shares nothing with the first but PostgreSQL and NATS */
+  otherClient: TestClient;
+  /** Nothing is scored until the answer is disposed. */
+  withoutScoring: () => Promise<AsyncDisposable>;
+};
+
+const starters = { gateway: startGateway, scoring: startScoring, decisioning: startDecisioning };
+
+export const syntheticToken = 'a-token-for-tests-only';
+
+export const test = base.extend<{ $file: { stack: TestStack } }>({
+  stack: [
+    async ({ database, nats }, use) => {
+      await using owned = new AsyncDisposableStack();
+      const dataDir = await mkdtemp(join(tmpdir(), 'prequal-data-'));
+      owned.defer(() => rm(dataDir, { recursive: true, force: true }));
+      const env = {
+        ...(await developmentKeys(dataDir)),
+        DATABASE_URL: database.url,
+        NATS_URL: nats.url,
+        GATEWAY_PORT: '0',
+        SCORING_PORT: '0',
+        DECISIONING_PORT: '0',
+        LOG_LEVEL: 'silent',
+        SYNTHETIC_TOKEN: syntheticToken,
+        CORS_ORIGINS: 'https://partner.example',
+      };
+      const start = async (name: keyof typeof starters) => owned.use(await starters[name](env));
+      const [gateway, otherGateway, scoring] = await Promise.all([
+        start('gateway'),
+        start('gateway'),
+        start('scoring'),
+        start('decisioning'),
+      ]);
+      const client = owned.use(connectClient(gateway.url));
+      const otherClient = owned.use(connectClient(otherGateway.url));
+      let running: Service = scoring;
+      const withoutScoring = async () => {
+        await running[Symbol.asyncDispose]();
+        return {
+          [Symbol.asyncDispose]: async () => {
+            running = await start('scoring');
+          },
+        };
+      };
+      await use({ env, client, otherClient, withoutScoring });
+    },
+    { scope: 'file' },
+  ],
+});
+
+export const goodInput = {
+  panNumber: 'ABCDE1234F',
+  applicantName: 'Sandbox Applicant',
+  monthlyIncomeInr: '75000.00',
+  loanAmountInr: '500000.00',
+  loanType: 'PERSONAL',
+};
+
+export const submitDocument = `
+  mutation Submit($input: SubmitApplicationInput!) {
+    submitApplication(input: $input) {
+      replayed
+      application { id status version maskedPan applicantName monthlyIncomeInr loanAmountInr loanType createdAt }
+    }
+  }`;
+
+export const lookUpDocument = `
+  query LookUp($id: ID!) {
+    application(id: $id) {
+      id status version cibilScore
+      decision { outcome decidedBy decidedAt policyVersion reasons { code message } }
+      history { version status actor occurredAt reasons { code } }
+    }
+  }`;
+
+export const watchDocument = `
+  subscription Watch($id: ID!, $after: Int) {
+    applicationStatus(id: $id, after: $after) { applicationId status version cibilScore final reasons { code message } }
+  }`;
+
+type Update = { applicationId: string; status: string; version: number; cibilScore: number | null; final: boolean; reasons: { code: string; message: string }[] };
+
+/** Submits and answers the id. */
+export async function submit(client: TestClient, input: Record<string, unknown> = {}): Promise<string> {
+  const { data, errors } = await client.request(submitDocument, { input: { ...goodInput, ...input } });
+  expect(errors).toBeUndefined();
+  return data.submitApplication.application.id;
+}
+
+/** Watches until the stream completes and answers every update. */
+export async function watchToEnd(
+  client: TestClient,
+  id: string,
+  { transport = 'ws', after }: { transport?: 'ws' | 'sse'; after?: number } = {},
+): Promise<Update[]> {
+  const updates: Update[] = [];
+  for await (const result of client.subscribe(transport, watchDocument, { id, after })) {
+    expect(result.errors).toBeUndefined();
+    updates.push(result.data.applicationStatus);
+  }
+  return updates;
+}

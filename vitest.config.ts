@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  // As Node resolves it. Vite would take the package's ES module build, and there must be one graphql only.
+  resolve: { alias: [{ find: /^graphql$/, replacement: import.meta.resolve('graphql') }] },
+  test: {
+    include: ['**/*.test.ts'],
+    exclude: ['**/node_modules/**'],
+    globalSetup: 'libs/testing/src/global-setup.ts',
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    coverage: {
+      provider: 'v8',
+      include: ['{schema,gateway,scoring,decisioning}/src/**/*.ts', 'libs/*/src/**/*.ts'],
+      // An entry only runs its start.ts; it is run for real, in a process of its own, by test/.
+      exclude: ['**/*.test.ts', '**/main.ts', 'libs/testing/**'],
+      reporter: ['text-summary', 'json-summary'],
+      thresholds: {
+        lines: 90,
+        'decisioning/src/decide.ts': { 100: true },
+        'scoring/src/score.ts': { 100: true },
+        'schema/src/money.ts': { 100: true },
+      },
+    },
+  },
+});
