@@ -52,7 +52,10 @@ async function submit(): Promise<string> {
 }
 
 async function untilDecided(socket: (typeof sockets)[number], id: string): Promise<boolean> {
-  const results = socket.iterate<{ applicationStatus: { final: boolean } }>({ query: watchDocument, variables: { id } });
+  const results = socket.iterate<{ applicationStatus: { final: boolean } }>({
+    query: watchDocument,
+    variables: { id },
+  });
   const decided = (async () => {
     for await (const result of results) if (result.data?.applicationStatus.final) return true;
     return false;
@@ -75,7 +78,8 @@ async function one(index: number, dueAt: number): Promise<void> {
 
 function percentiles(samples: number[]): string {
   const sorted = samples.toSorted((a, b) => a - b);
-  const at = (share: number) => (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
+  const at = (share: number) =>
+    (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
   return `p50 ${at(0.5)}  p95 ${at(0.95)}  p99 ${at(0.99)}  max ${at(1)} ms`;
 }
 
@@ -98,7 +102,9 @@ for (let index = 0; performance.now() - startedAt < seconds * 1_000; index += 1)
 await Promise.all(running);
 await Promise.all(sockets.map((socket) => socket.dispose()));
 
-console.log(`${pushedMs.length} decided, ${lost} lost, ${errors} errors, ${rate === 0 ? 'one at a time' : `${rate}/s`}`);
+console.log(
+  `${pushedMs.length} decided, ${lost} lost, ${errors} errors, ${rate === 0 ? 'one at a time' : `${rate}/s`}`,
+);
 console.log(`request to acknowledgement  ${percentiles(acknowledgedMs)}`);
 console.log(`request to pushed decision  ${percentiles(pushedMs)}`);
 process.exitCode = lost + errors === 0 ? 0 : 1;

@@ -79,7 +79,8 @@ function readOwner() {
 function isAlive(pid) {
   try {
     process.kill(pid, 0);
-    return true;
+    // A killed process that nobody reaps (usual in containers) keeps its id for ever.
+    return !(existsSync('/proc/self/stat') && /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')));
   } catch (error) {
     return error.code === 'EPERM';
   }
@@ -90,7 +91,10 @@ function install() {
   const startedAt = performance.now();
   // npm must not run on the Node inside the folder that it is about to empty.
   const ownBin = path.join(modules, '.bin');
-  const PATH = (process.env.PATH ?? '').split(path.delimiter).filter((folder) => path.resolve(folder) !== ownBin).join(path.delimiter);
+  const PATH = (process.env.PATH ?? '')
+    .split(path.delimiter)
+    .filter((folder) => path.resolve(folder) !== ownBin)
+    .join(path.delimiter);
   const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     env: { ...process.env, PATH },
@@ -103,8 +107,12 @@ function install() {
       resolve(1);
     });
     child.once('exit', (code) => {
-      if (code === 0) console.log(`prequal: The packages are installed (${Math.round((performance.now() - startedAt) / 1000)} s).`);
-      else console.error('prequal: "npm ci" failed; the reason is above. Without a network the packages cannot be fetched.');
+      if (code === 0)
+        console.log(`prequal: The packages are installed (${Math.round((performance.now() - startedAt) / 1000)} s).`);
+      else
+        console.error(
+          'prequal: "npm ci" failed; the reason is above. Without a network the packages cannot be fetched.',
+        );
       resolve(code ?? 1);
     });
   });

@@ -1,5 +1,5 @@
-import { decodeEvent } from '@prequal/schema';
 import { sql } from '@prequal/persistence';
+import { decodeEvent } from '@prequal/schema';
 import type { TestNats } from '@prequal/testing';
 import { describe, expect } from 'vitest';
 import { goodInput, lookUpDocument, submit, submitDocument, test, watchToEnd } from './stack.ts';
@@ -43,7 +43,9 @@ describe('1 an applicant submits', () => {
     const id = await submit(stack.client);
     await watchToEnd(stack.client, id);
     const { jsm } = await nats.broker.jetStream();
-    const stored = await jsm.streams.getMessage('LOAN_APPLICATIONS', { last_by_subj: `loan.applications.submitted.${id}` });
+    const stored = await jsm.streams.getMessage('LOAN_APPLICATIONS', {
+      last_by_subj: `loan.applications.submitted.${id}`,
+    });
     const event = decodeEvent('applicationSubmitted', stored.string());
     expect(event).toMatchObject({ subject: id, data: { monthlyIncomeInr: 75_000_00, loanType: 'PERSONAL' } });
     expect(stored.header.get('Nats-Msg-Id')).toBe(event.id);
@@ -107,7 +109,9 @@ describe('2 an applicant asks', () => {
 describe('3 scoring', () => {
   const reportOf = async (nats: TestNats, id: string) => {
     const { jsm } = await nats.broker.jetStream();
-    const stored = await jsm.streams.getMessage('LOAN_CREDIT_REPORTS', { last_by_subj: `loan.credit-reports.generated.${id}` });
+    const stored = await jsm.streams.getMessage('LOAN_CREDIT_REPORTS', {
+      last_by_subj: `loan.credit-reports.generated.${id}`,
+    });
     return decodeEvent('creditReportGenerated', stored.string()).data.report;
   };
 
@@ -145,7 +149,11 @@ describe('4 deciding', () => {
   test('4.3 a sufficient score with insufficient income is MANUAL_REVIEW, and the watcher stays', async ({ stack }) => {
     // income = amount ÷ 48 exactly: not more, so an underwriter looks
     const id = await submit(stack.client, { monthlyIncomeInr: '10000.00', loanAmountInr: '480000.00' });
-    const stream = stack.client.subscribe('ws', 'subscription($id: ID!) { applicationStatus(id: $id) { status final } }', { id });
+    const stream = stack.client.subscribe(
+      'ws',
+      'subscription($id: ID!) { applicationStatus(id: $id) { status final } }',
+      { id },
+    );
     const seen: unknown[] = [];
     for await (const { data } of stream) {
       seen.push(data.applicationStatus);

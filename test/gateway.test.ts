@@ -4,7 +4,16 @@ import { connectClient } from '@prequal/testing';
 import { createClient } from 'graphql-ws';
 import { expect, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { goodInput, lookUpDocument, submit, submitDocument, test, type TestStack, watchDocument, watchToEnd } from './stack.ts';
+import {
+  goodInput,
+  lookUpDocument,
+  submit,
+  submitDocument,
+  type TestStack,
+  test,
+  watchDocument,
+  watchToEnd,
+} from './stack.ts';
 
 const base = (stack: TestStack) => stack.client.url.replace('/graphql', '');
 
@@ -57,7 +66,10 @@ test('a body over the limit is refused, announced or not', async ({ stack }) => 
   };
   for (const chunked of [false, true]) {
     expect(await post(32 * 1024, chunked)).toEqual([200, { data: { __typename: 'Query' } }]);
-    expect(await post(32 * 1024 + 1, chunked)).toMatchObject([413, { errors: [{ extensions: { code: 'PAYLOAD_TOO_LARGE' } }] }]);
+    expect(await post(32 * 1024 + 1, chunked)).toMatchObject([
+      413,
+      { errors: [{ extensions: { code: 'PAYLOAD_TOO_LARGE' } }] },
+    ]);
   }
 });
 
@@ -72,13 +84,17 @@ test('the same errors and checks hold over WebSocket', async ({ stack }) => {
     }
   };
   const wrong = await failure(submitDocument, { input: { ...goodInput, panNumber: 'secret-31337' } });
-  expect(wrong).toMatchObject({ extensions: { code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'panNumber'] }] } });
+  expect(wrong).toMatchObject({
+    extensions: { code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'panNumber'] }] },
+  });
   expect(JSON.stringify(wrong)).not.toContain('31337');
   expect(await failure('{', {})).toMatchObject({ message: expect.stringContaining('Syntax Error') });
   expect(await failure('{ nothing }', {})).toMatchObject({ message: expect.stringContaining('Cannot query field') });
 });
 
-test('stopping closes sockets with a code the client retries, and cuts SSE without completing it', async ({ stack }) => {
+test('stopping closes sockets with a code the client retries, and cuts SSE without completing it', async ({
+  stack,
+}) => {
   await using _paused = await stack.withoutScoring();
   const id = await submit(stack.client);
   const gateway = await startGateway(stack.env);
@@ -107,18 +123,28 @@ test('a request that is in hand is answered before the gateway is gone', async (
   const gateway = await startGateway(stack.env);
   await using client = connectClient(gateway.url);
   const waitingWrites = async () =>
-    (await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`.execute(database.sql())).rows;
-  const { answer, stopped } = await database.sql().transaction().execute(async (transaction) => {
-    await sql`lock table applications in exclusive mode`.execute(transaction);
-    const held = client.request(submitDocument, { input: goodInput });
-    await expect.poll(waitingWrites).toHaveLength(1);
-    return { answer: held, stopped: gateway[Symbol.asyncDispose]() };
-  });
+    (
+      await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`.execute(
+        database.sql(),
+      )
+    ).rows;
+  const { answer, stopped } = await database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      await sql`lock table applications in exclusive mode`.execute(transaction);
+      const held = client.request(submitDocument, { input: goodInput });
+      await expect.poll(waitingWrites).toHaveLength(1);
+      return { answer: held, stopped: gateway[Symbol.asyncDispose]() };
+    });
   expect((await answer).data.submitApplication.application.status).toBe('PENDING');
   await stopped;
 });
 
-test('while NATS is away, submissions are accepted, watchers stay, and all is decided when it is back', async ({ stack, nats }) => {
+test('while NATS is away, submissions are accepted, watchers stay, and all is decided when it is back', async ({
+  stack,
+  nats,
+}) => {
   const before = await submit(stack.client, { loanAmountInr: '3600000.00' });
   const watchedBefore = stack.client.subscribe('ws', watchDocument, { id: before });
   await vi.waitFor(async () => {
@@ -136,7 +162,10 @@ test('while NATS is away, submissions are accepted, watchers stay, and all is de
   expect(data.application.status).toBe('PENDING');
   await outage[Symbol.asyncDispose]();
   for (const updates of await Promise.all(ends)) {
-    expect(updates.map(({ version, status }) => [version, status])).toEqual([[1, 'PENDING'], [2, 'PRE_APPROVED']]);
+    expect(updates.map(({ version, status }) => [version, status])).toEqual([
+      [1, 'PENDING'],
+      [2, 'PRE_APPROVED'],
+    ]);
   }
   await watchedBefore.return?.();
 });

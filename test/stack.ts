@@ -1,12 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startDecisioning } from '@prequal/decisioning';
 import { startGateway } from '@prequal/gateway';
 import { developmentKeys } from '@prequal/pan';
 import { startScoring } from '@prequal/scoring';
 import type { Service } from '@prequal/service';
-import { connectClient, test as base, type TestClient } from '@prequal/testing';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { test as base, connectClient, type TestClient } from '@prequal/testing';
 import { expect } from 'vitest';
 
 /** The services of one test file, in this process, on servers of their own. */
@@ -95,7 +95,14 @@ export const watchDocument = `
     applicationStatus(id: $id, after: $after) { applicationId status version cibilScore final reasons { code message } }
   }`;
 
-type Update = { applicationId: string; status: string; version: number; cibilScore: number | null; final: boolean; reasons: { code: string; message: string }[] };
+type Update = {
+  applicationId: string;
+  status: string;
+  version: number;
+  cibilScore: number | null;
+  final: boolean;
+  reasons: { code: string; message: string }[];
+};
 
 /** Submits and answers the id. */
 export async function submit(client: TestClient, input: Record<string, unknown> = {}): Promise<string> {

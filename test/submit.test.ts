@@ -19,7 +19,10 @@ test('50 requests at once with one key are one application and 50 equal answers'
   const ids = new Set(answers.map(({ data }) => data.submitApplication.application.id));
   expect(ids.size).toBe(1);
   expect(answers.filter(({ data }) => !data.submitApplication.replayed)).toHaveLength(1);
-  const { rows } = await sql`select 1 from idempotency_keys k join applications a on a.id = k.application_id where key = 'fifty at once'`.execute(database.sql());
+  const { rows } =
+    await sql`select 1 from idempotency_keys k join applications a on a.id = k.application_id where key = 'fifty at once'`.execute(
+      database.sql(),
+    );
   expect(rows).toHaveLength(1);
 });
 
@@ -37,7 +40,9 @@ test('the same key with any other input is refused, and stores nothing', async (
     { loanType: 'HOME' },
   ];
   for (const other of others) {
-    const { errors } = await stack.client.request(submitDocument, { input: { ...goodInput, ...other, idempotencyKey: key } });
+    const { errors } = await stack.client.request(submitDocument, {
+      input: { ...goodInput, ...other, idempotencyKey: key },
+    });
     expect(errors, JSON.stringify(other)).toMatchObject([{ extensions: { code: 'IDEMPOTENCY_KEY_REUSED' } }]);
   }
   expect(await counted()).toBe(before);
@@ -46,7 +51,12 @@ test('the same key with any other input is refused, and stores nothing', async (
 test('the same input in other words is the same input', async ({ stack }) => {
   const first = await submit(stack.client, { idempotencyKey: 'other words', monthlyIncomeInr: '75000.00' });
   const again = await stack.client.request(submitDocument, {
-    input: { ...goodInput, applicantName: '  Sandbox Applicant ', monthlyIncomeInr: 75_000, idempotencyKey: 'other words' },
+    input: {
+      ...goodInput,
+      applicantName: '  Sandbox Applicant ',
+      monthlyIncomeInr: 75_000,
+      idempotencyKey: 'other words',
+    },
   });
   expect(again.data.submitApplication).toMatchObject({ replayed: true, application: { id: first } });
 });
@@ -65,7 +75,11 @@ test('every offending field is reported at once, with its path and without its v
     idempotencyKey: '',
   };
   const answer = await stack.client.request(submitDocument, { input });
-  expect(issuesOf(answer)).toEqual(Object.keys(input).map((field) => `input.${field}`).toSorted());
+  expect(issuesOf(answer)).toEqual(
+    Object.keys(input)
+      .map((field) => `input.${field}`)
+      .toSorted(),
+  );
   expect(JSON.stringify(answer.errors)).not.toMatch(/ABCDE1234f|75000\.005|31337/);
 });
 
@@ -74,7 +88,12 @@ test('faults in a literal are reported like faults in a variable', async ({ stac
     `mutation { submitApplication(input: { panNumber: 31337, monthlyIncomeInr: "0", loanAmountInr: 1.234, loanType: CAR }) { replayed } }`,
   );
   expect(answer.errors).toMatchObject([{ extensions: { code: 'VALIDATION_FAILED' } }]);
-  expect(issuesOf(answer)).toEqual(['input.loanAmountInr', 'input.loanType', 'input.monthlyIncomeInr', 'input.panNumber']);
+  expect(issuesOf(answer)).toEqual([
+    'input.loanAmountInr',
+    'input.loanType',
+    'input.monthlyIncomeInr',
+    'input.panNumber',
+  ]);
   expect(JSON.stringify(answer.errors)).not.toMatch(/31337|1\.234/);
 });
 
@@ -97,13 +116,26 @@ test.for([
   expect(data.submitApplication.application.monthlyIncomeInr).toBe(stored);
 });
 
-test.for([['0'], ['0.00'], ['-1'], ['10000000000'], ['1.001'], ['1e3'], [' 1'], ['١٢'], [''], [null], [true], [[]], [{}], [1e21], [0.001]])(
-  'the amount %j is refused',
-  async ([given], { stack }) => {
-    const answer = await stack.client.request(submitDocument, { input: { ...goodInput, loanAmountInr: given } });
-    expect(issuesOf(answer)).toEqual(['input.loanAmountInr']);
-  },
-);
+test.for([
+  ['0'],
+  ['0.00'],
+  ['-1'],
+  ['10000000000'],
+  ['1.001'],
+  ['1e3'],
+  [' 1'],
+  ['١٢'],
+  [''],
+  [null],
+  [true],
+  [[]],
+  [{}],
+  [1e21],
+  [0.001],
+])('the amount %j is refused', async ([given], { stack }) => {
+  const answer = await stack.client.request(submitDocument, { input: { ...goodInput, loanAmountInr: given } });
+  expect(issuesOf(answer)).toEqual(['input.loanAmountInr']);
+});
 
 test('a name may be anything a person is called, and nothing PostgreSQL cannot keep', async ({ stack }) => {
   for (const name of ['श्रीमती अंजलि', "D'Souza; drop table applications --", '𝒜'.repeat(255), 'a']) {
@@ -122,12 +154,17 @@ test('the PAN is in clear in no column, no message and no answer', async ({ stac
   await watchToEnd(stack.client, id);
   const tables = ['applications', 'application_events', 'decisions', 'outbox', 'idempotency_keys'];
   for (const table of tables) {
-    const { rows } = await sql<{ row: string }>`select t::text as row from ${sql.table(table)} t`.execute(database.sql());
+    const { rows } = await sql<{ row: string }>`select t::text as row from ${sql.table(table)} t`.execute(
+      database.sql(),
+    );
     expect(JSON.stringify(rows)).not.toContain(panNumber);
     expect(JSON.stringify(rows)).not.toContain(Buffer.from(panNumber).toString('hex'));
   }
   const { jsm } = await nats.broker.jetStream();
-  for (const [stream, subject] of [['LOAN_APPLICATIONS', 'submitted'], ['LOAN_STATUS', 'status']] as const) {
+  for (const [stream, subject] of [
+    ['LOAN_APPLICATIONS', 'submitted'],
+    ['LOAN_STATUS', 'status'],
+  ] as const) {
     const { data } = await jsm.streams.getMessage(stream, { last_by_subj: `loan.applications.${subject}.${id}` });
     const text = Buffer.from(data).toString();
     expect(text).not.toContain(panNumber);

@@ -14,10 +14,18 @@ describe.for(['ws', 'sse'] as const)('over %s', (transport) => {
     const paused = await stack.withoutScoring();
     const id = await submit(stack.client);
     const stream = stack.otherClient.subscribe(transport, watchDocument, { id });
-    expect((await stream.next()).value.data.applicationStatus).toMatchObject({ status: 'PENDING', version: 1, final: false });
+    expect((await stream.next()).value.data.applicationStatus).toMatchObject({
+      status: 'PENDING',
+      version: 1,
+      final: false,
+    });
     const pushed = stream.next();
     await paused[Symbol.asyncDispose]();
-    expect((await pushed).value.data.applicationStatus).toMatchObject({ status: 'PRE_APPROVED', version: 2, final: true });
+    expect((await pushed).value.data.applicationStatus).toMatchObject({
+      status: 'PRE_APPROVED',
+      version: 2,
+      final: true,
+    });
     expect(await stream.next()).toMatchObject({ done: true });
   });
 
@@ -56,13 +64,17 @@ test('an id in capitals is the same id', async ({ stack }) => {
 
 test('the application of an update can be asked for in the same stream', async ({ stack }) => {
   const id = await submit(stack.client);
-  const document = 'subscription($id: ID!) { applicationStatus(id: $id) { version application { id status version } } }';
+  const document =
+    'subscription($id: ID!) { applicationStatus(id: $id) { version application { id status version } } }';
   let last: { version: number; application: unknown } | undefined;
   for await (const { data } of stack.client.subscribe('ws', document, { id })) last = data.applicationStatus;
   expect(last).toEqual({ version: 2, application: { id, status: 'PRE_APPROVED', version: 2 } });
 });
 
-test('one NATS subscription a watched application, however many watch it, released with the last', async ({ stack, nats }) => {
+test('one NATS subscription a watched application, however many watch it, released with the last', async ({
+  stack,
+  nats,
+}) => {
   await using _paused = await stack.withoutScoring();
   const id = await submit(stack.client);
   const streams = Array.from({ length: 10 }, (_, index) =>

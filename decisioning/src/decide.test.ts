@@ -8,12 +8,10 @@ const score = fc.integer(cibilScoreRange);
 const paise = fc.integer({ min: 1, max: maxAmountPaise });
 
 // Chance alone would rarely come near the boundary where income is one forty-eighth of the amount.
-const nearBoundary = fc
-  .tuple(paise, fc.integer({ min: -2, max: 2 }))
-  .map(([loanAmountPaise, offset]) => ({
-    loanAmountPaise,
-    monthlyIncomePaise: Math.max(1, Math.floor(loanAmountPaise / 48) + offset),
-  }));
+const nearBoundary = fc.tuple(paise, fc.integer({ min: -2, max: 2 })).map(([loanAmountPaise, offset]) => ({
+  loanAmountPaise,
+  monthlyIncomePaise: Math.max(1, Math.floor(loanAmountPaise / 48) + offset),
+}));
 const exactlyOnBoundary = fc
   .integer({ min: 1, max: Math.floor(maxAmountPaise / 48) })
   .map((monthlyIncomePaise) => ({ monthlyIncomePaise, loanAmountPaise: monthlyIncomePaise * 48 }));
@@ -32,7 +30,10 @@ function noHistory(monthlyIncomePaise: number, loanAmountPaise: number): Decisio
 }
 
 const anyFacts = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(score, anyAmounts).map(([s, a]) => scored(s, a.monthlyIncomePaise, a.loanAmountPaise)) },
+  {
+    weight: 4,
+    arbitrary: fc.tuple(score, anyAmounts).map(([s, a]) => scored(s, a.monthlyIncomePaise, a.loanAmountPaise)),
+  },
   { weight: 1, arbitrary: anyAmounts.map((a) => noHistory(a.monthlyIncomePaise, a.loanAmountPaise)) },
 );
 
@@ -45,13 +46,38 @@ describe('policy seed-1', () => {
     ['a score of 650', scored(650, rich, loan), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
     ['the highest score', scored(900, rich, loan), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
     ['low score and low income', scored(649, 1, loan), 'REJECTED', ['SCORE_BELOW_MINIMUM']],
-    ['income of a paisa too little', scored(790, 49_999_99, loan), 'MANUAL_REVIEW', ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT']],
-    ['income of exactly one forty-eighth', scored(790, 50_000_00, loan), 'MANUAL_REVIEW', ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT']],
+    [
+      'income of a paisa too little',
+      scored(790, 49_999_99, loan),
+      'MANUAL_REVIEW',
+      ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT'],
+    ],
+    [
+      'income of exactly one forty-eighth',
+      scored(790, 50_000_00, loan),
+      'MANUAL_REVIEW',
+      ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT'],
+    ],
     ['income of a paisa more', scored(790, 50_000_01, loan), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
-    ['a share that is no whole paisa, income below', scored(790, 2_08, 100_00), 'MANUAL_REVIEW', ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT']],
-    ['a share that is no whole paisa, income above', scored(790, 2_09, 100_00), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
+    [
+      'a share that is no whole paisa, income below',
+      scored(790, 2_08, 100_00),
+      'MANUAL_REVIEW',
+      ['INCOME_INSUFFICIENT', 'SCORE_SUFFICIENT'],
+    ],
+    [
+      'a share that is no whole paisa, income above',
+      scored(790, 2_09, 100_00),
+      'PRE_APPROVED',
+      ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT'],
+    ],
     ['the least of both', scored(790, 1, 1), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
-    ['the greatest of both', scored(790, maxAmountPaise, maxAmountPaise), 'PRE_APPROVED', ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT']],
+    [
+      'the greatest of both',
+      scored(790, maxAmountPaise, maxAmountPaise),
+      'PRE_APPROVED',
+      ['INCOME_SUFFICIENT', 'SCORE_SUFFICIENT'],
+    ],
     ['no history, rich', noHistory(rich, 1), 'MANUAL_REVIEW', ['NO_CREDIT_HISTORY']],
     ['no history, poor', noHistory(1, loan), 'MANUAL_REVIEW', ['NO_CREDIT_HISTORY']],
   ])('%s', (_what, facts, outcome, codes) => {
@@ -119,7 +145,8 @@ describe('whatever the facts', () => {
 
 describe('no one is worse off', () => {
   const rank: Record<DecisionOutcome, number> = { REJECTED: 0, MANUAL_REVIEW: 1, PRE_APPROVED: 2 };
-  const rankOf = (points: number, income: number, amount: number) => rank[decide(scored(points, income, amount)).outcome];
+  const rankOf = (points: number, income: number, amount: number) =>
+    rank[decide(scored(points, income, amount)).outcome];
   const ascending = (a: number, b: number): [number, number] => (a <= b ? [a, b] : [b, a]);
 
   test('for a higher score', () => {
@@ -180,11 +207,7 @@ describe('the sentences carry the figures that decided', () => {
         const figures = [...sentence.matchAll(/₹([\d,]+)\.(\d\d)/g)].map((m) =>
           BigInt(`${m[1]?.replaceAll(',', '')}${m[2]}`),
         );
-        expect(figures).toEqual([
-          BigInt(monthlyIncomePaise),
-          BigInt(loanAmountPaise) / 48n,
-          BigInt(loanAmountPaise),
-        ]);
+        expect(figures).toEqual([BigInt(monthlyIncomePaise), BigInt(loanAmountPaise) / 48n, BigInt(loanAmountPaise)]);
         const [income = 0n, share = 0n] = figures;
         expect(sentence.includes(' is more than ')).toBe(income > share);
         expect(sentence.includes(' is not more than ')).toBe(income <= share);

@@ -28,6 +28,7 @@ const drainLimitMs = 5_000;
 export async function serveGateway(options: ServerOptions): Promise<AsyncDisposable & { url: string }> {
   const { yoga, health, log } = options;
   const open = new Set<ServerResponse>();
+  let stopping = false;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (await answerHealth(health, request, response)) return;
@@ -53,7 +54,11 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
 
   const server = createServer((request, response) => {
     open.add(response);
-    response.once('close', () => open.delete(response));
+    response.once('close', () => {
+      open.delete(response);
+      // A connection that has been answered is kept for the next request; there is none to come.
+      if (stopping) setImmediate(() => server.closeIdleConnections());
+    });
     answer(request, response).catch((error: unknown) => {
       log.error({ err: error }, 'a request could not be answered');
       response.destroy();
@@ -66,6 +71,7 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
   return {
     url,
     [Symbol.asyncDispose]: async () => {
+      stopping = true;
       const closed = new Promise((resolve) => server.close(resolve));
       await graphqlSockets.dispose();
       // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.

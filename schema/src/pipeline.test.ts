@@ -10,10 +10,13 @@ const streamNames = Object.keys(streams) as StreamName[];
 function keeps(pattern: string, subject: string): boolean {
   const wanted = pattern.split('.');
   const tokens = subject.split('.');
-  return wanted.every((token, index) => {
-    if (token === '>') return tokens.length > index;
-    return token === '*' ? tokens[index] !== undefined : token === tokens[index];
-  }) && (wanted.at(-1) === '>' || wanted.length === tokens.length);
+  return (
+    wanted.every((token, index) => {
+      if (token === '>') return tokens.length > index;
+      return token === '*' ? tokens[index] !== undefined : token === tokens[index];
+    }) &&
+    (wanted.at(-1) === '>' || wanted.length === tokens.length)
+  );
 }
 
 /** Two patterns overlap when some subject is kept by both. */
@@ -57,7 +60,10 @@ test('every event is kept by exactly one stream', () => {
 test('subjects of streams do not overlap: the broker would refuse the second stream', () => {
   const all = streamNames.flatMap((name) => streams[name].subjects);
   const overlapping = all.flatMap((one, index) =>
-    all.slice(index + 1).filter((other) => overlap(one, other)).map((other) => `${one} and ${other}`),
+    all
+      .slice(index + 1)
+      .filter((other) => overlap(one, other))
+      .map((other) => `${one} and ${other}`),
   );
   expect(overlapping).toEqual([]);
 });

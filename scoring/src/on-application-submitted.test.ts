@@ -65,14 +65,17 @@ test.each([
   ['PQRSX9876Z', 50_000_00, 'AUTO', 645, 655],
   ['PQRSX9876Z', 75_000_01, 'HOME', 695, 705],
   ['PQRSX9876Z', 29_999_99, 'PERSONAL', 615, 625],
-] as const)('%s with an income of %d paise for %s scores %d to %d', async (panNumber, monthlyIncomePaise, loanType, min, max) => {
-  const { deps, published } = sandbox();
-  await onApplicationSubmitted(deps, submission({ panNumber, monthlyIncomePaise, loanType }));
-  const report = published[0]?.data.report;
-  const score = report?.result === 'SCORED' ? report.score : undefined;
-  expect(score).toBeGreaterThanOrEqual(min);
-  expect(score).toBeLessThanOrEqual(max);
-});
+] as const)(
+  '%s with an income of %d paise for %s scores %d to %d',
+  async (panNumber, monthlyIncomePaise, loanType, min, max) => {
+    const { deps, published } = sandbox();
+    await onApplicationSubmitted(deps, submission({ panNumber, monthlyIncomePaise, loanType }));
+    const report = published[0]?.data.report;
+    const score = report?.result === 'SCORED' ? report.score : undefined;
+    expect(score).toBeGreaterThanOrEqual(min);
+    expect(score).toBeLessThanOrEqual(max);
+  },
+);
 
 describe('a redelivered message', () => {
   test('gives the report the same id and the same score, so that the broker drops the second', async () => {

@@ -1,9 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { createEvent, type EventOf, streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
-import { quiet, test, type TestNats } from '@prequal/testing';
-import { randomUUID } from 'node:crypto';
+import { quiet, type TestNats, test } from '@prequal/testing';
 import { expect, vi } from 'vitest';
-import { consume, type ConsumeOptions, oneByOne } from './consume.ts';
+import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
 import { provision } from './provision.ts';
 import { publishMessage, toMessage } from './publish.ts';
 

@@ -42,8 +42,12 @@ test('a digest for one purpose says nothing about another', () => {
 });
 
 test('a key for a purpose is HKDF-SHA-256 of the master key: written down, since stored digests depend on it', () => {
-  expect(deriveKey(Buffer.alloc(32, 7), 'pan-index').toString('hex')).toBe('668db2e7dc60fb9137f0332cd33be0849c27adae3cd24138381ff6a06d0e44f7');
-  expect(createKeyedDigest(ringOf(Buffer.alloc(32, 7)), 'pan-index')('ABCDE1234F').toString('hex')).toBe('4795ef89eb0c715285032e02b973956f660a0da256ffa4da41e081c8e329195b');
+  expect(deriveKey(Buffer.alloc(32, 7), 'pan-index').toString('hex')).toBe(
+    '668db2e7dc60fb9137f0332cd33be0849c27adae3cd24138381ff6a06d0e44f7',
+  );
+  expect(createKeyedDigest(ringOf(Buffer.alloc(32, 7)), 'pan-index')('ABCDE1234F').toString('hex')).toBe(
+    '4795ef89eb0c715285032e02b973956f660a0da256ffa4da41e081c8e329195b',
+  );
 });
 
 test('the current key of a ring makes the digest', () => {

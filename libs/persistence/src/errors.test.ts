@@ -1,10 +1,13 @@
-
 import { test, withDatabase } from '@prequal/testing';
 import { expect, inject, vi } from 'vitest';
 import { openDatabase, sql } from './database.ts';
 import { isDatabaseAway } from './errors.ts';
 
-const failureOf = (work: Promise<unknown>): Promise<unknown> => work.then(() => undefined, (error: unknown) => error);
+const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 
 test('a server that is not there is an outage', async () => {
   await using database = await openDatabase({

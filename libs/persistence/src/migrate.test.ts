@@ -5,7 +5,11 @@ import { migrate, migrateDown, schemaIsCurrent, whenSchemaIsCurrent } from './mi
 
 test('every migration can be taken back and applied again, and readiness follows', async ({ database }) => {
   const databaseUrl = database.url;
-  const tables = () => runSql<{ name: string }>(databaseUrl, "select tablename as name from pg_tables where schemaname = 'public' order by 1");
+  const tables = () =>
+    runSql<{ name: string }>(
+      databaseUrl,
+      "select tablename as name from pg_tables where schemaname = 'public' order by 1",
+    );
   const before = await tables();
   expect(await schemaIsCurrent(database)).toBe(true);
   let taken: string[];

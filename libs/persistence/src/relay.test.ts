@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { createMetrics } from '@prequal/service';
 import { quiet, test } from '@prequal/testing';
-import { randomUUID } from 'node:crypto';
 import { expect, vi } from 'vitest';
 import { type Database, sql } from './database.ts';
 import { createRelay, type OutboxMessage, type RelayOptions } from './relay.ts';
@@ -74,7 +74,9 @@ test('what the broker did not take stays, and is sent again', async ({ database 
   expect(published).toEqual([messages[0]?.id]);
 });
 
-test('nothing is tried while the broker is away, and the sweep begins when it is told that it is back', async ({ database }) => {
+test('nothing is tried while the broker is away, and the sweep begins when it is told that it is back', async ({
+  database,
+}) => {
   let connected = false;
   const { relay, published } = relaying(database, { isBrokerConnected: () => connected });
   await using _ = relay;

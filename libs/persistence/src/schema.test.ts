@@ -1,5 +1,5 @@
-import { test } from '@prequal/testing';
 import { randomUUID } from 'node:crypto';
+import { test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { type Database, sql } from './database.ts';
 
@@ -8,7 +8,9 @@ async function insertApplication(database: Database, status = 'PENDING', version
   await sql`
     insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
       status, version, correlation_id, synthetic)
-    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', ${status}, ${version}, 'a-test', false)`.execute(database.sql());
+    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', ${status}, ${version}, 'a-test', false)`.execute(
+    database.sql(),
+  );
   return id;
 }
 
@@ -41,7 +43,9 @@ test('updated_at follows every update', async ({ database }) => {
   const id = await insertApplication(database);
   await sql`update applications set updated_at = 'epoch', owner = 'x' where id = ${id}`.execute(database.sql());
   const { rows } = await sql<{ fresh: boolean }>`
-    select updated_at > now() - interval '1 minute' as fresh from applications where id = ${id}`.execute(database.sql());
+    select updated_at > now() - interval '1 minute' as fresh from applications where id = ${id}`.execute(
+    database.sql(),
+  );
   expect(rows).toEqual([{ fresh: true }]);
 });
 

@@ -21,15 +21,21 @@ describe('the longest delay doubles up to its limit', () => {
 test('a delay is from half of the longest to all of it, in whole milliseconds', () => {
   const chance = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 100 }), fc.nat(60_000), fc.nat(600_000), chance, (attempt, base, max, random) => {
-      const given = { baseMs: base, maxMs: max };
-      const longestMs = backoffMs(attempt, given, () => 1);
-      const delayMs = backoffMs(attempt, given, () => random);
-      expect(Number.isInteger(delayMs)).toBe(true);
-      expect(delayMs).toBeLessThanOrEqual(longestMs);
-      expect(delayMs).toBeGreaterThanOrEqual(Math.floor(longestMs / 2));
-      expect(longestMs).toBeLessThanOrEqual(max);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 100 }),
+      fc.nat(60_000),
+      fc.nat(600_000),
+      chance,
+      (attempt, base, max, random) => {
+        const given = { baseMs: base, maxMs: max };
+        const longestMs = backoffMs(attempt, given, () => 1);
+        const delayMs = backoffMs(attempt, given, () => random);
+        expect(Number.isInteger(delayMs)).toBe(true);
+        expect(delayMs).toBeLessThanOrEqual(longestMs);
+        expect(delayMs).toBeGreaterThanOrEqual(Math.floor(longestMs / 2));
+        expect(longestMs).toBeLessThanOrEqual(max);
+      },
+    ),
   );
 });
 

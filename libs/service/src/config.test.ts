@@ -69,7 +69,10 @@ describe('a wrong variable is refused', () => {
 
 test('every wrong variable is named at once, with what it must be', () => {
   const { message } = refusalOf({ LOG_LEVEL: 'loud', HTTP_PORT: 'x', LIMIT_MS: '0' });
-  const named = message.split('\n').slice(1).map((line) => line.trim().split(':')[0]);
+  const named = message
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim().split(':')[0]);
   expect(named.toSorted()).toEqual(['DATABASE_URL', 'HTTP_PORT', 'LIMIT_MS', 'LOG_LEVEL', 'NATS_URL']);
   expect(message).toContain('NATS_URL: the NATS servers, e.g. nats://127.0.0.1:4222');
 });

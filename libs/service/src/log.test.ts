@@ -61,8 +61,11 @@ describe('an error is logged', () => {
     ['alone', (error: Error) => [error] as const],
     ['alone, with a message', (error: Error) => [error, 'failed'] as const],
     ['as the cause of another', (error: Error) => [{ err: new Error('outer', { cause: error }) }, 'failed'] as const],
-    ['as the cause of the cause', (error: Error) =>
-      [{ err: new Error('outer', { cause: new Error('middle', { cause: error }) }) }, 'failed'] as const],
+    [
+      'as the cause of the cause',
+      (error: Error) =>
+        [{ err: new Error('outer', { cause: new Error('middle', { cause: error }) }) }, 'failed'] as const,
+    ],
   ])('%s, never with the row or further lines', (_how, call) => {
     const { log, lines, last } = recorded();
     const [first, message] = call(databaseError());
@@ -73,7 +76,9 @@ describe('an error is logged', () => {
   });
 
   test('without what its further lines say, even when they look like a stack', () => {
-    const furtherLines = fc.array(fc.constantFrom(`    at ${pan}`, `\tat f (${pan}:1:1)`, pan, `at ${pan}`, ''), { minLength: 1 });
+    const furtherLines = fc.array(fc.constantFrom(`    at ${pan}`, `\tat f (${pan}:1:1)`, pan, `at ${pan}`, ''), {
+      minLength: 1,
+    });
     fc.assert(
       fc.property(furtherLines, (further) => {
         const { log, lines } = recorded();

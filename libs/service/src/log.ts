@@ -46,7 +46,8 @@ const maxCauses = 5;
 function describeError(error: unknown, depth = 0): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: 'a value that is no Error was thrown' };
   const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
-  const cause = error.cause instanceof Error && depth < maxCauses ? { cause: describeError(error.cause, depth + 1) } : {};
+  const cause =
+    error.cause instanceof Error && depth < maxCauses ? { cause: describeError(error.cause, depth + 1) } : {};
   // The message goes first: a line of it may look like a frame.
   const frames = error.stack
     ?.replaceAll(error.message, '')

@@ -23,7 +23,7 @@ export async function run(start: (env: NodeJS.ProcessEnv) => Promise<Service>): 
   try {
     service = await Promise.race([start(process.env), stopAsked.then(() => undefined)]);
   } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : error);
+    console.error(describe(error));
     process.exit(1);
   }
   // Stopped while still waiting for a server: nothing was begun that would have to be finished.
@@ -44,5 +44,14 @@ export async function run(start: (env: NodeJS.ProcessEnv) => Promise<Service>): 
   });
   await service[Symbol.asyncDispose]();
   log.info('stopped');
-  process.disconnect?.();
+  // Without a channel there is nothing to close, and closing it twice would be an error.
+  if (process.connected) process.disconnect();
+}
+
+// An error's other properties stay out: that of an invalid URL repeats the URL, password included.
+function describe(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  if (!(error instanceof Error)) return 'a value that is no Error was thrown';
+  const cause = error.cause instanceof Error && error.cause !== error ? `\ncaused by ${describe(error.cause)}` : '';
+  return `${error.stack ?? error.message}${cause}`;
 }

@@ -58,11 +58,15 @@ describe('the trace of a request', () => {
 
   test('is well formed whatever the client sent, so that an event can carry it', () => {
     fc.assert(
-      fc.property(fc.option(fc.string(), { nil: undefined }), fc.option(fc.string(), { nil: undefined }), (id, span) => {
-        const trace = traceOf({ correlationId: id, traceparent: span });
-        expect(trace.correlationId).toMatch(/^[A-Za-z0-9._:-]{1,128}$/);
-        expect(trace.traceparent).toMatch(wellFormed);
-      }),
+      fc.property(
+        fc.option(fc.string(), { nil: undefined }),
+        fc.option(fc.string(), { nil: undefined }),
+        (id, span) => {
+          const trace = traceOf({ correlationId: id, traceparent: span });
+          expect(trace.correlationId).toMatch(/^[A-Za-z0-9._:-]{1,128}$/);
+          expect(trace.traceparent).toMatch(wellFormed);
+        },
+      ),
     );
   });
 });

@@ -11,7 +11,11 @@ type Answer<Data> = ExecutionResult<Data> & { status: number; headers: Headers }
 /** A real client of one gateway. Answers are untyped JSON: a test says what it expects. */
 export type TestClient = AsyncDisposable & {
   url: string;
-  request: <Data = Untyped>(query: string, variables?: unknown, headers?: Record<string, string>) => Promise<Answer<Data>>;
+  request: <Data = Untyped>(
+    query: string,
+    variables?: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<Answer<Data>>;
   /** graphql-ws, or graphql-sse in distinct connections mode. Each result as it comes; throws what the client throws. */
   subscribe: <Data = Untyped>(
     transport: 'ws' | 'sse',

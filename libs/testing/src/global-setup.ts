@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findNatsServer, startPostgres } from '@prequal/local-stack';
@@ -18,6 +18,8 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   await using started = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'prequal-test-'));
+  // As root, PostgreSQL runs as another user, who must be able to enter.
+  await chmod(folder, 0o755);
   started.defer(() => rm(folder, { recursive: true, force: true }));
   const postgres = started.use(await startPostgres({ dataDir: join(folder, 'postgres'), port: 0 }));
   await runSql(postgres.url, `create database ${templateName}`);

@@ -107,11 +107,18 @@ describe('each fault is named by its path and code', () => {
 const marked = fc.string({ maxLength: 12, unit: 'grapheme' }).map((rest) => `§${rest}§`);
 const wrong: Record<keyof typeof sound, fc.Arbitrary<unknown>> = {
   panNumber: fc.oneof(marked, fc.array(marked), fc.constantFrom(undefined, null)),
-  applicantName: fc.oneof(marked.map((text) => `${text}\n${text}`), fc.array(marked), marked.map((text) => text.repeat(256))),
+  applicantName: fc.oneof(
+    marked.map((text) => `${text}\n${text}`),
+    fc.array(marked),
+    marked.map((text) => text.repeat(256)),
+  ),
   monthlyIncomeInr: fc.oneof(marked, fc.array(marked), fc.constantFrom(undefined, null, 0, -1)),
   loanAmountInr: fc.oneof(marked, fc.dictionary(marked, marked), fc.constantFrom(undefined, null)),
   loanType: fc.oneof(marked, fc.array(marked), fc.constantFrom(undefined, null)),
-  idempotencyKey: fc.oneof(marked.map((text) => `${text}\t`), fc.array(marked)),
+  idempotencyKey: fc.oneof(
+    marked.map((text) => `${text}\t`),
+    fc.array(marked),
+  ),
 };
 const fields = Object.keys(wrong) as (keyof typeof sound)[];
 
@@ -155,7 +162,8 @@ describe('lists', () => {
 
 describe('arguments that graphql-js has coerced', () => {
   const coerced = { ...sound, monthlyIncomeInr: 75_000_00, loanAmountInr: 500_000_00 };
-  const faults = (value: unknown) => checkInput(argument, value, ['input'], 'coerced').map((issue) => issue.path.at(-1));
+  const faults = (value: unknown) =>
+    checkInput(argument, value, ['input'], 'coerced').map((issue) => issue.path.at(-1));
 
   test('are not coerced a second time', () => {
     // As a rupee amount this would be refused: it has eleven digits.

@@ -153,12 +153,18 @@ describe('a reader in GraphiQL finds described', () => {
         .map((field) => ({ name: `${type.name}.${field.name}`, description: field.description })),
     );
     expect(nullable.length).toBeGreaterThanOrEqual(5);
-    expect(nullable.filter((field) => !/\bnull\b/.test(field.description ?? '')).map((field) => field.name)).toEqual([]);
+    expect(nullable.filter((field) => !/\bnull\b/.test(field.description ?? '')).map((field) => field.name)).toEqual(
+      [],
+    );
   });
 
   test('which errors a call can be refused with', () => {
-    const refusing = roots.flatMap((root) => membersOf(root ?? undefined)).filter((field) => String(field.type).endsWith('!'));
-    expect(refusing.filter((field) => !/Errors?: [A-Z_]{5,}/.test(field.description ?? '')).map((f) => f.name)).toEqual([]);
+    const refusing = roots
+      .flatMap((root) => membersOf(root ?? undefined))
+      .filter((field) => String(field.type).endsWith('!'));
+    expect(refusing.filter((field) => !/Errors?: [A-Z_]{5,}/.test(field.description ?? '')).map((f) => f.name)).toEqual(
+      [],
+    );
   });
 
   test('the custom scalars, with an example of each', () => {

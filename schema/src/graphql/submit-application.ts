@@ -44,7 +44,11 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
       description: '1 to 255 characters after trimming, without control characters',
       ...checkedBy(applicantName),
     }),
-    monthlyIncomeInr: t.field({ type: 'Decimal', required: true, description: 'Gross monthly income in rupees, more than 0' }),
+    monthlyIncomeInr: t.field({
+      type: 'Decimal',
+      required: true,
+      description: 'Gross monthly income in rupees, more than 0',
+    }),
     loanAmountInr: t.field({ type: 'Decimal', required: true, description: 'Requested amount in rupees, more than 0' }),
     loanType: t.field({ type: LoanTypeEnum, required: true, description: 'What the loan is for' }),
     idempotencyKey: t.string({

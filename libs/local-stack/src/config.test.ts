@@ -1,0 +1,71 @@
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { expect, test } from 'vitest';
+import { chooseServicePorts, readStackConfig } from './config.ts';
+import { freePort, isPortFree } from './ports.ts';
+import { serviceEnv } from './stack-services.ts';
+
+test('without any variable it is the documented defaults, the data folder below the repository', () => {
+  expect(readStackConfig({}, '/repo')).toEqual({
+    gatewayHost: '127.0.0.1',
+    ports: { gateway: 4000, scoring: 4001, decisioning: 4002 },
+    postgresPort: 0,
+    natsPort: 0,
+    databaseUrl: undefined,
+    natsUrl: undefined,
+    dataDir: '/repo/.data',
+    logLevel: 'info',
+  });
+});
+
+test('every wrong variable is named at once', () => {
+  expect(() => readStackConfig({ GATEWAY_PORT: 'x', LOG_LEVEL: 'loud' }, '/repo')).toThrow(
+    /GATEWAY_PORT[\s\S]*LOG_LEVEL/,
+  );
+});
+
+test('port 0 becomes a free one that a restarted service keeps', async () => {
+  const config = readStackConfig({ GATEWAY_PORT: '0', SCORING_PORT: '0', DECISIONING_PORT: '0' }, '/repo');
+  const ports = await chooseServicePorts(config);
+  for (const port of Object.values(ports)) expect(await isPortFree(port)).toBe(true);
+});
+
+test('an occupied port is an error that names the variable', async () => {
+  const other = createServer();
+  await new Promise<void>((resolve) => {
+    other.listen(0, '127.0.0.1', resolve);
+  });
+  const SCORING_PORT = String((other.address() as AddressInfo).port);
+  const config = readStackConfig({ GATEWAY_PORT: '0', SCORING_PORT, DECISIONING_PORT: '0' }, '/repo');
+  await expect(chooseServicePorts(config)).rejects.toThrow(new RegExp(`Port ${SCORING_PORT} .* SCORING_PORT`));
+  await new Promise((resolve) => {
+    other.close(resolve);
+  });
+});
+
+test('one port for two services is refused', async () => {
+  const port = String(await freePort());
+  const config = readStackConfig({ GATEWAY_PORT: port, SCORING_PORT: port, DECISIONING_PORT: '0' }, '/repo');
+  await expect(chooseServicePorts(config)).rejects.toThrow(/GATEWAY_PORT and SCORING_PORT are both/);
+});
+
+test('each service gets what it needs and none of what it has no business with', () => {
+  const keys = { PAN_ENCRYPTION_KEYS: 'e', PAN_INDEX_KEYS: 'i' };
+  const config = readStackConfig({}, '/repo');
+  const of = (name: 'gateway' | 'scoring' | 'decisioning') =>
+    serviceEnv(name, {
+      env: { ...keys, OTHER: 'kept' },
+      config,
+      ports: config.ports,
+      databaseUrl: 'd',
+      natsUrl: 'n',
+      syntheticToken: 't',
+    });
+  expect(of('gateway')).toMatchObject({ ...keys, SYNTHETIC_TOKEN: 't', DATABASE_URL: 'd', GATEWAY_PORT: '4000' });
+  expect(of('scoring')).toMatchObject({ PAN_ENCRYPTION_KEYS: 'e', NATS_URL: 'n', OTHER: 'kept' });
+  expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd', NATS_URL: 'n', OTHER: 'kept' });
+  const names = (name: Parameters<typeof of>[0]) => Object.keys(of(name));
+  for (const secret of ['DATABASE_URL', 'PAN_INDEX_KEYS', 'SYNTHETIC_TOKEN'])
+    expect(names('scoring')).not.toContain(secret);
+  for (const secret of [...Object.keys(keys), 'SYNTHETIC_TOKEN']) expect(names('decisioning')).not.toContain(secret);
+});

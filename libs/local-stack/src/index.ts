@@ -1,0 +1,14 @@
+export type { FindOptions, FoundNatsServer } from './find-nats-server.ts';
+export { findNatsServer } from './find-nats-server.ts';
+export type { LocalServer, Log, OnSpawn, RunningProcess } from './local-server.ts';
+export type { NatsServer, NatsServerOptions } from './nats-server.ts';
+export { startNatsServer } from './nats-server.ts';
+export { freePort } from './ports.ts';
+export type { PostgresOptions } from './postgres.ts';
+export { startPostgres } from './postgres.ts';
+export type { ReadyFile } from './ready-file.ts';
+export { readReadyFile } from './ready-file.ts';
+export type { LocalStack, LocalStackOptions } from './start.ts';
+export { startLocalStack } from './start.ts';
+export type { SyntheticResult } from './synthetic.ts';
+export { sendSynthetic } from './synthetic.ts';

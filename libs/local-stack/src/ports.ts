@@ -1,0 +1,57 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+
+// Below 32768, where Linux begins to hand out ports for outgoing connections (other systems begin
+// higher). A client that keeps reconnecting to a port inside that range is some day given this very
+// port as its own, connects to itself, and the restarted server finds its port taken.
+const lowest = 20_000;
+const highest = 32_000;
+
+/** True when a server could listen there now. Another error than "in use" (no such address) throws. */
+export async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ port, host, exclusive: true }, resolve);
+    });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE' || code === 'EACCES') return false;
+    throw error;
+  }
+  await new Promise((resolve) => server.close(resolve));
+  return true;
+}
+
+/** A port nobody listens on at this moment, from a range that outgoing connections do not use. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = lowest + Math.floor(Math.random() * (highest - lowest));
+    if (await isPortFree(port, host)) return port;
+  }
+  throw new Error(`No free port found between ${lowest} and ${highest} on ${host}.`);
+}
+
+/**
+ * The port this file remembers when it is still free, else another free one, which is then remembered:
+ * a server keeps its address over restarts of the whole stack where possible. Never `taken`, a port that
+ * is promised to somebody who does not listen yet.
+ */
+export async function rememberedPort(file: string, taken?: number): Promise<number> {
+  const port = Number(await readFile(file, 'utf8').catch(() => ''));
+  const usable = Number.isInteger(port) && port > 0 && port < 65_536 && port !== taken;
+  if (usable && (await isPortFree(port))) return port;
+  let other = await freePort();
+  while (other === taken) other = await freePort();
+  await writeFile(file, `${other}\n`);
+  return other;
+}
+
+/** Throws an Error for people when the port is occupied; it names the variable that chooses another. */
+export async function requireFreePort(port: number, variable: string, host = '127.0.0.1'): Promise<void> {
+  if (await isPortFree(port, host)) return;
+  throw new Error(
+    `Port ${port} on ${host} is occupied by another program. Stop that program, or set ${variable} to another port (0 = any free one).`,
+  );
+}

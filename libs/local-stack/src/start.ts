@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import { chooseServicePorts, readStackConfig } from './config.ts';
+import type { Log, OnSpawn } from './local-server.ts';
+import type { ReadyFile } from './ready-file.ts';
+import { removeReadyFile, writeReadyFile } from './ready-file.ts';
+import { lockDataFolder } from './runner-lock.ts';
+import type { StackContext } from './stack-servers.ts';
+import { databaseServer, natsServer, seconds } from './stack-servers.ts';
+import { serviceEnv, stopLeftOverServices, supervisedService } from './stack-services.ts';
+import { orAborted, startAll } from './start-all.ts';
+import type { SyntheticResult } from './synthetic.ts';
+import { sendSynthetic } from './synthetic.ts';
+
+export type LocalStackOptions = {
+  env: NodeJS.ProcessEnv;
+  log: Log;
+  /** Gives up the start at any moment; what had started is stopped in order before the promise rejects. */
+  signal?: AbortSignal;
+  /** Where the services' folders are; a relative PREQUAL_DATA_DIR is relative to it. */
+  repoRoot?: string;
+  onSpawn?: OnSpawn;
+};
+
+/** The running system. Disposing stops gateway, scoring, decisioning, NATS and PostgreSQL, in this order. */
+export type LocalStack = AsyncDisposable & {
+  gatewayUrl: string;
+  databaseUrl: string;
+  natsUrl: string;
+  synthetic: SyntheticResult;
+};
+
+/**
+ * Starts everything: the servers, the migrations, the three services; sends one synthetic application
+ * through them and writes ready.json. Whatever dies later is started again. Throws an Error for people
+ * when something cannot start; nothing is left running then.
+ */
+export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
+  const { env, log, signal = new AbortController().signal, onSpawn = () => {} } = options;
+  const repoRoot = options.repoRoot ?? path.resolve(import.meta.dirname, '../../..');
+  const config = readStackConfig(env, repoRoot);
+
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockDataFolder(config.dataDir));
+  await stopLeftOverServices(config.dataDir, repoRoot, log);
+  await removeReadyFile(config.dataDir);
+  const ports = await chooseServicePorts(config);
+  const ready = readyFileOf(config.dataDir);
+  const context: StackContext & { repoRoot: string } = { config, log, onRunning: ready.noteProcess, onSpawn, repoRoot };
+
+  const [databaseUrl, natsUrl] = await startAll<[string, string]>(stack, signal, [
+    (until) => databaseServer(context, until),
+    (until) => natsServer(context, env, until),
+  ]);
+  await orAborted(migrateDatabase(databaseUrl, log), signal);
+
+  const syntheticToken = randomBytes(24).toString('base64url');
+  const envOptions = { env, config, ports, databaseUrl, natsUrl, syntheticToken };
+  // The gateway is the last one here, so it is the first to stop: nobody submits to a stack that leaves.
+  const [, , gatewayUrl] = await startAll<[string, string, string]>(stack, signal, [
+    (until) => supervisedService(context, 'decisioning', serviceEnv('decisioning', envOptions), until),
+    (until) => supervisedService(context, 'scoring', serviceEnv('scoring', envOptions), until),
+    (until) => supervisedService(context, 'gateway', serviceEnv('gateway', envOptions), until),
+  ]);
+  const synthetic = await sendSynthetic(gatewayUrl, syntheticToken, signal);
+
+  stack.defer(ready.remove);
+  await ready.publish({ gatewayUrl, databaseUrl, natsUrl });
+  signal.throwIfAborted();
+  const running = stack.move();
+  return { gatewayUrl, databaseUrl, natsUrl, synthetic, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function migrateDatabase(databaseUrl: string, log: Log): Promise<void> {
+  const startedAt = performance.now();
+  // Loaded here and not at the top: reading MikroORM takes longer than everything before this line.
+  const { migrate } = await import('@prequal/persistence');
+  const applied = await migrate({ databaseUrl }).catch((error: Error) => {
+    throw new Error(`The database could not be migrated: ${error.message || String(error)}.`, { cause: error });
+  });
+  log(
+    applied.length > 0
+      ? `Applied ${applied.length} migrations (${seconds(startedAt)}).`
+      : `The database schema is current (${seconds(startedAt)}).`,
+  );
+}
+
+type Addresses = Pick<ReadyFile, 'gatewayUrl' | 'databaseUrl' | 'natsUrl'>;
+
+// Processes come and go before, while and after the file exists; it is written only in between.
+function readyFileOf(dataDir: string) {
+  const pids: ReadyFile['pids'] = {};
+  let addresses: Addresses | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  const write = (): Promise<void> => {
+    writing = writing
+      .catch(() => undefined)
+      .then(() => (addresses ? writeReadyFile(dataDir, { ...addresses, pids }) : undefined));
+    return writing;
+  };
+  return {
+    noteProcess: (name: keyof ReadyFile['pids'], pid: number): Promise<void> => {
+      pids[name] = pid;
+      return write();
+    },
+    publish: (known: Addresses): Promise<void> => {
+      addresses = known;
+      return write();
+    },
+    remove: async (): Promise<void> => {
+      addresses = undefined;
+      await writing.catch(() => undefined);
+      await removeReadyFile(dataDir);
+    },
+  };
+}

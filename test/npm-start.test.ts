@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ReadyFile, readReadyFile } from '@prequal/local-stack';
+import { connectClient, runSql } from '@prequal/testing';
+import { expect, test, vi } from 'vitest';
+import { submit, watchToEnd } from './stack.ts';
+
+/** `npm start` as a user types it, in the repository, with a data folder of its own. */
+async function npmStart(dataDir: string) {
+  const child = spawn('npm', ['start'], {
+    cwd: join(import.meta.dirname, '..'),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: {
+      ...process.env,
+      NODE_ENV: 'development',
+      PREQUAL_DATA_DIR: dataDir,
+      GATEWAY_PORT: '0',
+      SCORING_PORT: '0',
+      DECISIONING_PORT: '0',
+    },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  const ready = await vi.waitFor(
+    async () => {
+      if (child.exitCode !== null) throw new Error(`npm start ended with ${child.exitCode}:\n${output}`);
+      // Said last: until then a ready.json may be that of a crashed run.
+      expect(output).toContain('Prequal is ready');
+      return readyFileOf(dataDir);
+    },
+    { timeout: 60_000, interval: 50 },
+  );
+  return { child, exited, ready, output: () => output };
+}
+
+async function readyFileOf(dataDir: string): Promise<ReadyFile> {
+  const ready = await readReadyFile(dataDir);
+  if (!ready) throw new Error('not ready yet');
+  return ready;
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const alive = (ready: ReadyFile) => Object.values(ready.pids).filter(isAlive);
+
+async function temporaryDataDir(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'prequal-start-'));
+  // As root, PostgreSQL runs as another user, who must be able to enter.
+  await chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+test('npm start serves the whole path, restarts what dies, and stops in order', { timeout: 120_000 }, async () => {
+  await using dataDir = await temporaryDataDir();
+  const { child, exited, ready, output } = await npmStart(dataDir.path);
+  try {
+    expect(Object.keys(ready.pids).toSorted()).toEqual(['decisioning', 'gateway', 'nats', 'postgres', 'scoring']);
+    await vi.waitFor(() =>
+      expect(output()).toMatch(/PRE_APPROVED in \d+ ms[\s\S]*GraphiQL: http:\/\/127\.0\.0\.1:\d+\/graphql/),
+    );
+    await using client = connectClient(ready.gatewayUrl);
+    const first = await submit(client);
+    expect((await watchToEnd(client, first)).at(-1)).toMatchObject({ status: 'PRE_APPROVED' });
+
+    for (const name of ['scoring', 'decisioning', 'gateway', 'nats', 'postgres'] as const) {
+      const { pids } = await readyFileOf(dataDir.path);
+      const killed = pids[name];
+      if (killed === undefined) throw new Error(`no pid of ${name}`);
+      process.kill(killed, 'SIGKILL');
+      await vi.waitFor(
+        async () => {
+          const { pids: after } = await readyFileOf(dataDir.path);
+          expect(after[name]).not.toBe(killed);
+          expect((await fetch(`${ready.gatewayUrl}/health`)).status).toBe(200);
+        },
+        { timeout: 30_000, interval: 100 },
+      );
+      await using freshClient = connectClient(ready.gatewayUrl);
+      const id = await vi.waitFor(() => submit(freshClient), { timeout: 10_000 });
+      expect((await watchToEnd(freshClient, id)).at(-1), name).toMatchObject({ status: 'PRE_APPROVED' });
+    }
+
+    const rows = await runSql<{ synthetic: boolean; count: string }>(
+      ready.databaseUrl,
+      'select synthetic, count(*) from applications group by 1 order by 1',
+    );
+    expect(rows.map(({ synthetic, count }) => [synthetic, Number(count)])).toEqual([
+      [false, 6],
+      [true, 1],
+    ]);
+  } finally {
+    const last = await readyFileOf(dataDir.path);
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+    expect(await readReadyFile(dataDir.path)).toBeUndefined();
+    expect(alive(last)).toEqual([]);
+  }
+});
+
+test('after the runner was killed nothing of it stays in the way of the next start', { timeout: 120_000 }, async () => {
+  await using dataDir = await temporaryDataDir();
+  const crashed = await npmStart(dataDir.path);
+  await using client = connectClient(crashed.ready.gatewayUrl);
+  const id = await submit(client);
+  // `exec` made npm's child the runner itself; npm is killed with it.
+  const runner = await runnerPid(crashed.child.pid);
+  process.kill(runner, 'SIGKILL');
+  await crashed.exited;
+  await vi.waitFor(() => {
+    const { gateway = 0, scoring = 0, decisioning = 0 } = crashed.ready.pids;
+    expect([gateway, scoring, decisioning].filter(isAlive)).toEqual([]);
+  }, 12_000);
+
+  const next = await npmStart(dataDir.path);
+  try {
+    await using nextClient = connectClient(next.ready.gatewayUrl);
+    expect((await watchToEnd(nextClient, id)).at(-1)).toMatchObject({ applicationId: id, status: 'PRE_APPROVED' });
+    expect(alive(crashed.ready)).toEqual([]);
+  } finally {
+    // As a terminal does on Ctrl-C: to the whole group, npm and the runner.
+    process.kill(-(next.child.pid ?? 0), 'SIGINT');
+    await next.exited;
+    await vi.waitFor(() => expect(alive(next.ready)).toEqual([]), 15_000);
+    expect(await readReadyFile(dataDir.path)).toBeUndefined();
+  }
+});
+
+async function runnerPid(npmPid: number | undefined): Promise<number> {
+  const ps = spawn('ps', ['-o', 'pid=', '--ppid', String(npmPid)]);
+  let output = '';
+  ps.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  await once(ps, 'close');
+  return Number(output.trim().split(/\s+/)[0]);
+}
