@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { type DecisionFacts, decide } from './decide.ts';
 
 const { maxAmountPaise } = submissionLimits;
-const score = fc.integer(cibilScoreRange);
+const anyScore = fc.integer(cibilScoreRange);
 const paise = fc.integer({ min: 1, max: maxAmountPaise });
 
 // Chance alone would rarely come near the boundary where income is one forty-eighth of the amount.
@@ -32,7 +32,7 @@ function noHistory(monthlyIncomePaise: number, loanAmountPaise: number): Decisio
 const anyFacts = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.tuple(score, anyAmounts).map(([s, a]) => scored(s, a.monthlyIncomePaise, a.loanAmountPaise)),
+    arbitrary: fc.tuple(anyScore, anyAmounts).map(([s, a]) => scored(s, a.monthlyIncomePaise, a.loanAmountPaise)),
   },
   { weight: 1, arbitrary: anyAmounts.map((a) => noHistory(a.monthlyIncomePaise, a.loanAmountPaise)) },
 );
@@ -89,7 +89,7 @@ describe('policy seed-1', () => {
 
 test('the outcome is what exact arithmetic says, also where floating point would round', () => {
   fc.assert(
-    fc.property(score, anyAmounts, (points, { monthlyIncomePaise, loanAmountPaise }) => {
+    fc.property(anyScore, anyAmounts, (points, { monthlyIncomePaise, loanAmountPaise }) => {
       const isAffordable = BigInt(monthlyIncomePaise) * 48n > BigInt(loanAmountPaise);
       const expected: DecisionOutcome = points < 650 ? 'REJECTED' : isAffordable ? 'PRE_APPROVED' : 'MANUAL_REVIEW';
       expect(decide(scored(points, monthlyIncomePaise, loanAmountPaise)).outcome).toBe(expected);
@@ -151,7 +151,7 @@ describe('no one is worse off', () => {
 
   test('for a higher score', () => {
     fc.assert(
-      fc.property(score, score, anyAmounts, (one, other, { monthlyIncomePaise, loanAmountPaise }) => {
+      fc.property(anyScore, anyScore, anyAmounts, (one, other, { monthlyIncomePaise, loanAmountPaise }) => {
         const [lower, higher] = ascending(one, other);
         expect(rankOf(lower, monthlyIncomePaise, loanAmountPaise)).toBeLessThanOrEqual(
           rankOf(higher, monthlyIncomePaise, loanAmountPaise),
@@ -162,7 +162,7 @@ describe('no one is worse off', () => {
 
   test('for a higher income', () => {
     fc.assert(
-      fc.property(score, anyAmounts, paise, (points, { monthlyIncomePaise, loanAmountPaise }, income) => {
+      fc.property(anyScore, anyAmounts, paise, (points, { monthlyIncomePaise, loanAmountPaise }, income) => {
         const [less, more] = ascending(monthlyIncomePaise, income);
         expect(rankOf(points, less, loanAmountPaise)).toBeLessThanOrEqual(rankOf(points, more, loanAmountPaise));
       }),
@@ -171,7 +171,7 @@ describe('no one is worse off', () => {
 
   test('for asking less', () => {
     fc.assert(
-      fc.property(score, anyAmounts, paise, (points, { monthlyIncomePaise, loanAmountPaise }, amount) => {
+      fc.property(anyScore, anyAmounts, paise, (points, { monthlyIncomePaise, loanAmountPaise }, amount) => {
         const [less, more] = ascending(loanAmountPaise, amount);
         expect(rankOf(points, monthlyIncomePaise, more)).toBeLessThanOrEqual(rankOf(points, monthlyIncomePaise, less));
       }),
@@ -217,7 +217,7 @@ describe('the sentences carry the figures that decided', () => {
 
   test('and the score, when there is one', () => {
     fc.assert(
-      fc.property(score, anyAmounts, (points, { monthlyIncomePaise, loanAmountPaise }) => {
+      fc.property(anyScore, anyAmounts, (points, { monthlyIncomePaise, loanAmountPaise }) => {
         const messages = decide(scored(points, monthlyIncomePaise, loanAmountPaise)).reasons.map((r) => r.message);
         expect(messages.filter((message) => message.includes(`score of ${points} `))).toHaveLength(1);
       }),

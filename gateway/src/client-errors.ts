@@ -18,7 +18,8 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
   const { correlationId } = trace;
   if (isDatabaseAway(cause)) {
     log.warn({ err: cause, correlationId }, 'refused, the database is away');
-    const message = 'The service cannot do this right now. Nothing was stored; try again in a moment.';
+    const message =
+      'The service cannot do this right now. Try again in a moment, with the same idempotency key if you gave one.';
     return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', correlationId } });
   }
   log.error({ err: cause, correlationId }, 'a request failed');

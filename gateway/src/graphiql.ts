@@ -1,25 +1,24 @@
 import { ApplicationEntity, type Database } from '@prequal/persistence';
 import type { GraphiQLOptions } from 'graphql-yoga';
 
+// Its input stands in the document: GraphiQL does not show the variables of the tab it opens with.
 const submit = `# Submit an application: the answer is there at once, the decision follows.
 # Then copy its id into the variables of the next tab.
-mutation Submit($input: SubmitApplicationInput!) {
-  submitApplication(input: $input) {
+mutation Submit {
+  submitApplication(
+    input: {
+      panNumber: "ABCDE1234F"
+      applicantName: "Sandbox Applicant"
+      monthlyIncomeInr: "75000.00"
+      loanAmountInr: "500000.00"
+      loanType: PERSONAL
+    }
+  ) {
     application { id status maskedPan createdAt }
     replayed
   }
 }
 `;
-
-const submitVariables = {
-  input: {
-    panNumber: 'ABCDE1234F',
-    applicantName: 'Sandbox Applicant',
-    monthlyIncomeInr: '75000.00',
-    loanAmountInr: '500000.00',
-    loanType: 'PERSONAL',
-  },
-};
 
 const watch = `# Watch an application: its status now, then every change as it is pushed.
 # The stream completes with PRE_APPROVED or REJECTED.
@@ -47,19 +46,11 @@ export async function graphiqlOptions(database: Database): Promise<GraphiQLOptio
     .em()
     .find(ApplicationEntity, { synthetic: true }, { orderBy: { id: 'desc' }, limit: 1 })
     .catch(() => []);
-  const variables = pretty({ id: example?.id ?? 'paste the id that submitApplication returned' });
+  const variables = JSON.stringify({ id: example?.id ?? 'paste the id that submitApplication returned' }, null, 2);
   return {
     title: 'Prequal',
     subscriptionsProtocol: 'WS',
     defaultEditorToolsVisibility: 'variables',
-    defaultTabs: [
-      { query: submit, variables: pretty(submitVariables) },
-      { query: watch, variables },
-      { query: lookUp, variables },
-    ],
+    defaultTabs: [{ query: submit }, { query: watch, variables }, { query: lookUp, variables }],
   };
-}
-
-function pretty(value: unknown): string {
-  return JSON.stringify(value, null, 2);
 }

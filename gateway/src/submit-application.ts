@@ -11,7 +11,7 @@ export type SubmitDeps = {
   findApplication: (id: string) => Promise<Application | undefined>;
   encryptPan: (pan: string, applicationId: string) => Buffer;
   indexPan: (pan: string) => Buffer;
-  /** a keyed digest of an input: tells whether two are equal without keeping either */
+  /** a keyed digest: tells whether two texts are equal without keeping either; a key or an input may hold a PAN */
   fingerprint: (text: string) => Buffer;
   /** UUID version 7 with 74 random bits: knowing one application's id says nothing about another's */
   newId: () => string;
@@ -66,6 +66,7 @@ type NewApplication = {
   panIndex: Buffer;
   panMasked: string;
   submission: Submission;
+  keyDigest: Buffer | null;
   fingerprint: Buffer | null;
   message: OutboxMessage;
 };
@@ -94,6 +95,7 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
     panIndex: deps.indexPan(input.panNumber),
     panMasked: maskPan(input.panNumber),
     submission,
+    keyDigest: idempotencyKey === null ? null : deps.fingerprint(idempotencyKey),
     // An array: the order of an object's keys is not part of what was said.
     fingerprint: idempotencyKey === null ? null : deps.fingerprint(JSON.stringify(fingerprinted(stated))),
     message: toMessage('applicationSubmitted', event),
@@ -125,20 +127,20 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.submission.trace.correlationId)}::text[],
         ${column((r) => r.submission.synthetic)}::boolean[],
         ${column((r) => r.submission.caller)}::text[],
-        ${column((r) => r.submission.input.idempotencyKey)}::text[],
+        ${column((r) => r.keyDigest)}::bytea[],
         ${column((r) => r.fingerprint)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
         ${column((r) => r.message.message)}::text[]
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
-        correlation_id, synthetic, caller, key, fingerprint, event_id, subject, message)
+        correlation_id, synthetic, caller, key_digest, fingerprint, event_id, subject, message)
     ), claimed as (
-      insert into idempotency_keys (caller, key, application_id, fingerprint)
-      select caller, key, id, fingerprint from input where key is not null order by caller, key
+      insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
+      select caller, key_digest, id, fingerprint from input where key_digest is not null order by caller, key_digest
       on conflict do nothing
       returning application_id
     ), accepted as (
-      select * from input where key is null or id in (select application_id from claimed)
+      select * from input where key_digest is null or id in (select application_id from claimed)
     ), stored as (
       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
         loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
@@ -159,10 +161,10 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
 }
 
 /** The same key again: the first application when the input is the same, a refusal when it is not. */
-async function replay(deps: SubmitDeps, { submission, fingerprint }: NewApplication): Promise<SubmitResult> {
+async function replay(deps: SubmitDeps, { submission, keyDigest, fingerprint }: NewApplication): Promise<SubmitResult> {
   const { rows } = await sql<{ application_id: string; fingerprint: Buffer }>`
     select application_id, fingerprint from idempotency_keys
-    where caller = ${submission.caller} and key = ${submission.input.idempotencyKey}`.execute(deps.database.sql());
+    where caller = ${submission.caller} and key_digest = ${keyDigest}`.execute(deps.database.sql());
   const first = rows[0];
   if (!first) throw new Error('an idempotency key that was taken is gone');
   if (!fingerprint?.equals(first.fingerprint)) {

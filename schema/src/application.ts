@@ -17,6 +17,17 @@ export function isFinal(status: ApplicationStatus): boolean {
   return status === 'PRE_APPROVED' || status === 'REJECTED';
 }
 
+const panAnywhere = /[A-Z]{5}[0-9]{4}[A-Z]/;
+const panAsWord = /(?<![A-Z0-9])[A-Z]{5}[0-9]{4}[A-Z](?![A-Z0-9])/i;
+
+/**
+ * True when a PAN stands in a text that is kept or logged in clear, such as a name: in capitals anywhere, in
+ * any case as a word. Lower case within a longer run is let pass, or every hundredth hexadecimal id would be one.
+ */
+export function containsPan(text: string): boolean {
+  return panAnywhere.test(text) || panAsWord.test(text);
+}
+
 /** `code` is stable and upper snake case; `message` is one sentence an applicant understands. */
 export type DecisionReason = { code: string; message: string };
 

@@ -39,6 +39,10 @@ describe('a child span', () => {
 });
 
 describe('the trace of a request', () => {
+  test.each(['ABCDE1234F', 'order-abcde1234f'])('a PAN in %s is not taken as a correlation id', (given) => {
+    expect(traceOf({ correlationId: given, traceparent: undefined }).correlationId).not.toContain(given);
+  });
+
   test.each(['c-1', 'a', 'order:2026.01_x', 'c'.repeat(128)])('keeps the well formed correlation id %s', (given) => {
     expect(traceOf({ correlationId: given, traceparent: undefined }).correlationId).toBe(given);
   });

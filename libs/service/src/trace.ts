@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { containsPan } from '@prequal/schema';
 
 /** What one piece of work belongs to; it crosses every process in messages, headers and logs. */
 export type Trace = {
-  /** named by the client in `x-correlation-id`, or made at the edge; 1 to 128 characters, see `correlationId` */
+  /** named by the client in `x-correlation-id`, or made at the edge; 1 to 128 characters, see `traceOf` */
   correlationId: string;
   /** W3C trace context, version 00 */
   traceparent: string;
@@ -17,11 +18,9 @@ const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([
  * lines or carry personal data, and is replaced), or a new one.
  */
 export function traceOf(headers: { correlationId: string | undefined; traceparent: string | undefined }): Trace {
-  const correlationId =
-    headers.correlationId !== undefined && correlationPattern.test(headers.correlationId)
-      ? headers.correlationId
-      : randomBytes(16).toString('hex');
-  return { correlationId, traceparent: childOf(headers.traceparent) };
+  const { correlationId: named, traceparent } = headers;
+  const usable = named !== undefined && correlationPattern.test(named) && !containsPan(named);
+  return { correlationId: usable ? named : randomBytes(16).toString('hex'), traceparent: childOf(traceparent) };
 }
 
 /** The traceparent of a new span below `parent`, or of a new sampled trace when there is none. */

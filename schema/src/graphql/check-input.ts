@@ -55,7 +55,11 @@ export function checkInput(
     // Our scalars' messages are fixed sentences; those of graphql-js quote the value.
     const ours = error instanceof GraphQLError && error.message.startsWith('must ');
     return [
-      { path, code: ours ? 'INVALID_VALUE' : 'INVALID_TYPE', message: ours ? error.message : `must be a ${type.name}` },
+      {
+        path,
+        code: ours ? 'INVALID_VALUE' : 'INVALID_TYPE',
+        message: ours ? error.message : `must be of type ${type.name}`,
+      },
     ];
   }
 }

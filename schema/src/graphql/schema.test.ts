@@ -70,9 +70,9 @@ function signatures(schema: GraphQLSchema): Map<string, string> {
     found.set(type.name, type.constructor.name);
     for (const member of membersOf(type)) {
       const args = 'args' in member ? member.args : [];
-      const given = args.map(({ name, type, defaultValue }) => `${name}: ${type} = ${JSON.stringify(defaultValue)}`);
+      const given = args.map((arg) => `${arg.name}: ${String(arg.type)} = ${JSON.stringify(arg.defaultValue)}`);
       const byDefault = 'defaultValue' in member ? ` = ${JSON.stringify(member.defaultValue)}` : '';
-      found.set(`${type.name}.${member.name}`, `(${given.toSorted().join(', ')}): ${member.type}${byDefault}`);
+      found.set(`${type.name}.${member.name}`, `(${given.toSorted().join(', ')}): ${String(member.type)}${byDefault}`);
     }
   }
   return found;

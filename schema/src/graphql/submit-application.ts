@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Application, submissionLimits } from '../application.ts';
+import { type Application, containsPan, submissionLimits } from '../application.ts';
 import { ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
 
@@ -16,7 +16,8 @@ const applicantName = z
   .trim()
   .refine((name) => isLengthWithin(name, submissionLimits.applicantNameMaxChars) && !/\p{Cc}/u.test(name), {
     error: nameRule,
-  });
+  })
+  .refine((name) => !containsPan(name), { error: 'must be a name; the PAN belongs in panNumber alone' });
 
 const keyRule = `must be 1 to ${submissionLimits.idempotencyKeyMaxChars} characters, without control characters`;
 
@@ -41,7 +42,7 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
       ...checkedBy(panNumber),
     }),
     applicantName: t.string({
-      description: '1 to 255 characters after trimming, without control characters',
+      description: '1 to 255 characters after trimming, without control characters or a PAN',
       ...checkedBy(applicantName),
     }),
     monthlyIncomeInr: t.field({

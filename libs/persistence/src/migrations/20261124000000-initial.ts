@@ -64,11 +64,11 @@ export class Initial extends Migration {
     this.addSql(`
       create table idempotency_keys (
         caller text not null,
-        key varchar(255) not null,
+        key_digest bytea not null,
         application_id uuid not null,
         fingerprint bytea not null,
         created_at timestamptz(3) not null default now(),
-        primary key (caller, key)
+        primary key (caller, key_digest)
       )`);
 
     this.addSql(`
