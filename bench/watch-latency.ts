@@ -60,7 +60,7 @@ async function untilDecided(socket: (typeof sockets)[number], id: string): Promi
     for await (const result of results) if (result.data?.applicationStatus.final) return true;
     return false;
   })();
-  return await Promise.race([decided, delay(decisionTimeoutMs, false, { ref: false })]);
+  return Promise.race([decided, delay(decisionTimeoutMs, false, { ref: false })]);
 }
 
 async function one(index: number, dueAt: number): Promise<void> {
@@ -100,7 +100,7 @@ for (let index = 0; performance.now() - startedAt < seconds * 1_000; index += 1)
   running.push(one(index, dueAt));
 }
 await Promise.all(running);
-await Promise.all(sockets.map((socket) => socket.dispose()));
+for (const socket of sockets) await socket.dispose();
 
 console.log(
   `${pushedMs.length} decided, ${lost} lost, ${errors} errors, ${rate === 0 ? 'one at a time' : `${rate}/s`}`,

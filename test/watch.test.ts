@@ -84,7 +84,7 @@ test('one NATS subscription a watched application, however many watch it, releas
   const subscriptions = async () =>
     (await nats.connections()).flatMap(({ subscriptions: all }) => all.filter((subject) => subject.endsWith(id)));
   expect(await subscriptions()).toEqual([`loan.applications.status.${id}`]);
-  await Promise.all(streams.slice(1).map((stream) => stream.return?.()));
+  for (const stream of streams.slice(1)) await stream.return?.();
   expect(await subscriptions()).toHaveLength(1);
   await streams[0]?.return?.();
   await expect.poll(subscriptions).toEqual([]);
