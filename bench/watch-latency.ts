@@ -26,7 +26,7 @@ const decisionTimeoutMs = 30_000;
 const submitDocument = `mutation ($input: SubmitApplicationInput!) { submitApplication(input: $input) { application { id } } }`;
 const watchDocument = `subscription ($id: ID!) { applicationStatus(id: $id) { status version final } }`;
 const sockets = Array.from({ length: socketCount }, () =>
-  createClient({ url: url.replace(/^http/, 'ws'), webSocketImpl: WebSocket, lazy: false }),
+  createClient({ url: url.replace(/^http/, 'ws'), webSocketImpl: WebSocket, lazyCloseTimeout: 5_000 }),
 );
 
 const acknowledgedMs: number[] = [];
@@ -82,6 +82,11 @@ function percentiles(samples: number[]): string {
     (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
   return `p50 ${at(0.5)}  p95 ${at(0.95)}  p99 ${at(0.99)}  max ${at(1)} ms`;
 }
+
+await submit().catch(() => {
+  console.error(`${values.url} takes no submissions. Start it with npm start, or name another with --url.`);
+  process.exit(1);
+});
 
 const warmUp = 200;
 for (let index = 0; index < warmUp; index += 1) await one(index, performance.now());

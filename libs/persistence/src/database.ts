@@ -5,6 +5,7 @@ import type { Logger } from '@prequal/service';
 import { type Kysely, sql } from 'kysely';
 import { entities } from './entities.ts';
 import { migrations } from './migrations/index.ts';
+import { PreparingClient } from './preparing-client.ts';
 
 export { sql };
 
@@ -30,6 +31,7 @@ export type Database = AsyncDisposable & {
   isConnected: () => Promise<boolean>;
 };
 
+const sessionIdleMs = 10 * 60_000;
 const probeTimeoutMs = 2_000;
 
 /** Opens the pool. Nothing it logs holds a statement or a value. */
@@ -40,8 +42,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     entities,
     extensions: [Migrator],
     migrations: { migrationsList: migrations, snapshot: false, tableName: 'schema_migrations' },
-    pool: { min: 0, max: options.poolMax },
+    // A new session's first statements take twenty times as long as later ones: sessions are kept.
+    pool: { min: 0, max: options.poolMax, idleTimeoutMillis: sessionIdleMs },
     driverOptions: {
+      Client: PreparingClient,
       application_name: options.applicationName,
       connectionTimeoutMillis: connectTimeoutMs,
       statement_timeout: statementTimeoutMs,

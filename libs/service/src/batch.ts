@@ -5,6 +5,8 @@ export type BatchLimits = {
   maxItems: number;
   /** most calls of the handler under way at once; what comes meanwhile waits and forms the next batches */
   maxConcurrent: number;
+  /** how long a batch stays open for more, milliseconds; 0 (the default): until the turn of the event loop ends */
+  lingerMs?: number;
 };
 
 /**
@@ -69,10 +71,12 @@ export function inBatches<Item extends {}, Result>(
       maxBatchSize: limits.maxItems,
       batchScheduleFn: (dispatch) => {
         // A batch that waits for its turn is still open: later items join it.
-        setImmediate(() => {
+        const close = () => {
           ready.push(dispatch);
           startReady();
-        });
+        };
+        if (limits.lingerMs) setTimeout(close, limits.lingerMs);
+        else setImmediate(close);
       },
     },
   );

@@ -1,0 +1,27 @@
+import { Client } from 'pg';
+
+// Our statements are constant texts, so there are only as many names as there are statements in the code.
+const names = new Map<string, string>();
+
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    name = `statement_${names.size + 1}`;
+    names.set(text, name);
+  }
+  return name;
+}
+
+/**
+ * A PostgreSQL session that parses and plans each statement with bound parameters once and then only
+ * runs it. Statements without parameters (what the entity manager writes, with its values in the text)
+ * are sent as they are: no two of them need be the same.
+ */
+export class PreparingClient extends Client {
+  override query(...given: unknown[]): never {
+    const [text, values, ...rest] = given;
+    const prepare = typeof text === 'string' && Array.isArray(values) && values.length > 0;
+    // The overloads of `query` cannot be told apart here; whatever came is passed on.
+    return super.query(...((prepare ? [{ name: nameOf(text), text, values }, ...rest] : given) as [never]));
+  }
+}
