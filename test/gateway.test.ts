@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { startGateway } from '@prequal/gateway';
 import { sql } from '@prequal/persistence';
 import { connectClient } from '@prequal/testing';
@@ -33,6 +35,19 @@ test('the page at / leads to GraphiQL, which loads nothing from elsewhere', asyn
   expect(html).not.toMatch(/(src|href)="?https?:/);
 });
 
+test('only /graphql takes WebSockets, and a malformed address harms nobody', async ({ stack }) => {
+  const { port } = new URL(base(stack));
+  for (const path of ['/', '/graphql/x', '//', '/%', 'http://[']) {
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    );
+    const answer = await text(socket).catch((error: NodeJS.ErrnoException) => error.code);
+    expect(answer, path).not.toContain('101');
+  }
+  expect((await fetch(`${base(stack)}/livez`)).status).toBe(200);
+});
+
 test('in production there is no GraphiQL', async ({ stack }) => {
   await using production = await startGateway({ ...stack.env, NODE_ENV: 'production' });
   const page = await fetch(`${production.url}/graphql`, { headers: { accept: 'text/html' } });
@@ -54,8 +69,8 @@ test('only configured origins may call from a browser', async ({ stack }) => {
 
 test('a body over the limit is refused, announced or not', async ({ stack }) => {
   const post = async (bytes: number, chunked: boolean) => {
-    const text = JSON.stringify({ query: '{ __typename }' }).padEnd(bytes, ' ');
-    const body = chunked ? new Blob([text]).stream() : text;
+    const padded = JSON.stringify({ query: '{ __typename }' }).padEnd(bytes, ' ');
+    const body = chunked ? new Blob([padded]).stream() : padded;
     const answer = await fetch(stack.client.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

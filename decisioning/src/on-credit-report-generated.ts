@@ -1,7 +1,7 @@
 import { toMessage } from '@prequal/messaging';
 import { type Database, type Relay, sql } from '@prequal/persistence';
 import { type BureauReport, createEvent, type EventOf, parsePaise } from '@prequal/schema';
-import { childOf } from '@prequal/service';
+import { childOf, type Logger, type Trace } from '@prequal/service';
 import { decide, type Verdict } from './decide.ts';
 import { policyHash, policyVersion } from './policy.ts';
 
@@ -9,6 +9,7 @@ export type DecisioningDeps = {
   database: Database;
   relay: Relay;
   newId: () => string;
+  log: Logger;
 };
 
 type ReportGenerated = EventOf<'creditReportGenerated'>;
@@ -39,6 +40,9 @@ export async function onCreditReportsGenerated(
   });
   const written = await write(deps.database, [...decided.values()]);
   deps.relay.send(written.map((decision) => decision.message));
+  for (const { application, outcome, trace } of written) {
+    deps.log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
+  }
   return outcomes;
 }
 
@@ -69,6 +73,7 @@ type Decided = Verdict & {
   report: BureauReport;
   cibilScore: number | null;
   decidedAt: Date;
+  trace: Trace;
   message: ReturnType<typeof toMessage>;
 };
 
@@ -81,15 +86,16 @@ function decideOn(application: StoredApplication, generated: ReportGenerated, ev
   });
   const cibilScore = report.result === 'SCORED' ? report.score : null;
   const decidedAt = new Date(application.now);
+  const trace = { correlationId: generated.correlationid, traceparent: childOf(generated.traceparent) };
   const event = createEvent('statusChanged', {
     id: eventId,
     source: 'decisioning',
     applicationId: application.id,
     time: decidedAt,
-    trace: { correlationId: generated.correlationid, traceparent: childOf(generated.traceparent) },
+    trace,
     data: { status: verdict.outcome, version: application.version + 1, cibilScore, reasons: verdict.reasons },
   });
-  return { ...verdict, application, report, cibilScore, decidedAt, message: toMessage('statusChanged', event) };
+  return { ...verdict, application, report, cibilScore, decidedAt, trace, message: toMessage('statusChanged', event) };
 }
 
 function storedPaise(rupees: string): number {

@@ -55,7 +55,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
       // Two at once: one batch is being committed while the next one is being decided.
       limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
       isOutage: isDatabaseAway,
-      handle: (reports) => onCreditReportsGenerated({ database, relay, newId }, reports),
+      handle: (reports) => onCreditReportsGenerated({ database, relay, newId, log }, reports),
     }),
   );
   serving = true;

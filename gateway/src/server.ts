@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { answerHealth, type Health, type Logger, listen, traceOf } from '@prequal/service';
+import { answerHealth, type Health, type Logger, listen, pathOf, traceOf } from '@prequal/service';
 import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
@@ -37,7 +37,7 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
       traceparent: header(request, 'traceparent'),
     });
     response.setHeader('x-correlation-id', trace.correlationId);
-    if (request.url === '/') {
+    if (pathOf(request) === '/') {
       response.writeHead(302, { location: yoga.graphqlEndpoint }).end();
       return;
     }
@@ -64,7 +64,11 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
       response.destroy();
     });
   });
-  const sockets = new WebSocketServer({ server, path: yoga.graphqlEndpoint, maxPayload: maxFrameBytes });
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes });
+  server.on('upgrade', (request, socket, head) => {
+    if (stopping || pathOf(request) !== yoga.graphqlEndpoint) socket.destroy();
+    else sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request));
+  });
   const graphqlSockets = useServer(graphqlOverWebSocket(yoga), sockets);
   const url = await listen(server, options.address);
 

@@ -68,6 +68,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       fingerprint: createKeyedDigest(config.PAN_INDEX_KEYS, 'idempotency-fingerprint'),
       newId: unguessableId,
       now: () => new Date(),
+      log,
     }),
     watching: { feed, readStatus: createReadStatus(database), log },
   };

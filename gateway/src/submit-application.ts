@@ -3,7 +3,7 @@ import { maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
 import { type Application, createEvent, formatRupees, Refusal } from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
-import { inBatches, isolatingBadItems, type Trace } from '@prequal/service';
+import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
 
 export type SubmitDeps = {
   database: Database;
@@ -16,6 +16,7 @@ export type SubmitDeps = {
   /** UUID version 7 with 74 random bits: knowing one application's id says nothing about another's */
   newId: () => string;
   now: () => Date;
+  log: Logger;
 };
 
 export type Submission = {
@@ -45,6 +46,7 @@ export function createSubmitApplication(deps: SubmitDeps): (submission: Submissi
     const createdAt = await store(row);
     if (createdAt === 'key-taken') return replay(deps, row);
     deps.relay.send([row.message]);
+    deps.log.info({ applicationId: row.id, ...submission.trace }, 'application accepted');
     const { idempotencyKey: _, panNumber: __, ...stated } = submission.input;
     const application: Application = {
       ...stated,

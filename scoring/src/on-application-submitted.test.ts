@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createPanDecrypter, createPanEncrypter, type KeyRing, PanUnreadableError } from '@prequal/pan';
 import { createEvent, decodeEvent, type EventOf, encodeEvent, type LoanType } from '@prequal/schema';
+import { createLog } from '@prequal/service';
 import { describe, expect, test } from 'vitest';
 import { simulatedBureau } from './bureau/simulated.ts';
 import { onApplicationSubmitted, type ScoringDeps } from './on-application-submitted.ts';
@@ -41,6 +42,7 @@ function sandbox(): { deps: ScoringDeps; published: EventOf<'creditReportGenerat
     decryptPan: createPanDecrypter(ring),
     publishReport: async (event) => void published.push(event),
     now: () => scoredAt,
+    log: createLog('scoring', 'silent', { write: () => undefined }),
   };
   return { deps, published };
 }

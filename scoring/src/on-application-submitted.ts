@@ -1,5 +1,5 @@
 import { createEvent, type EventOf } from '@prequal/schema';
-import { childOf } from '@prequal/service';
+import { childOf, type Logger } from '@prequal/service';
 import { v5 as uuidFrom } from 'uuid';
 import type { Bureau } from './bureau/bureau.ts';
 
@@ -10,6 +10,7 @@ export type ScoringDeps = {
   /** Resolves once the broker has stored the report. */
   publishReport: (event: EventOf<'creditReportGenerated'>) => Promise<void>;
   now: () => Date;
+  log: Logger;
 };
 
 /**
@@ -27,14 +28,16 @@ export async function onApplicationSubmitted(
     monthlyIncomePaise: data.monthlyIncomeInr,
     loanType: data.loanType,
   });
+  const trace = { correlationId: submitted.correlationid, traceparent: childOf(submitted.traceparent) };
   await deps.publishReport(
     createEvent('creditReportGenerated', {
       id: uuidFrom('credit-report', submitted.id),
       source: 'scoring',
       applicationId,
       time: deps.now(),
-      trace: { correlationId: submitted.correlationid, traceparent: childOf(submitted.traceparent) },
+      trace,
       data: { report },
     }),
   );
+  deps.log.info({ applicationId, ...trace }, 'credit report published');
 }

@@ -19,6 +19,7 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
     decryptPan: createPanDecrypter(config.PAN_ENCRYPTION_KEYS),
     publishReport: (event) => publishMessage(broker, toMessage('creditReportGenerated', event)),
     now: () => new Date(),
+    log,
   };
   let serving = true;
   const { url } = stack.use(

@@ -14,6 +14,7 @@ test('without any variable it is the documented defaults, the data folder below 
     databaseUrl: undefined,
     natsUrl: undefined,
     dataDir: '/repo/.data',
+    compileCacheDir: '/repo/.data/cache/compiled',
     logLevel: 'info',
   });
 });

@@ -37,6 +37,7 @@ export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJ
     NATS_URL: natsUrl,
     PREQUAL_DATA_DIR: config.dataDir,
     LOG_LEVEL: config.logLevel,
+    NODE_COMPILE_CACHE: config.compileCacheDir,
     GATEWAY_HOST: config.gatewayHost,
     GATEWAY_PORT: String(ports.gateway),
     SCORING_PORT: String(ports.scoring),

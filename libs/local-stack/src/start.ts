@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { enableCompileCache } from 'node:module';
 import path from 'node:path';
 import { chooseServicePorts, readStackConfig } from './config.ts';
 import type { Log, OnSpawn } from './local-server.ts';
@@ -39,6 +40,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const { env, log, signal = new AbortController().signal, onSpawn = () => {} } = options;
   const repoRoot = options.repoRoot ?? path.resolve(import.meta.dirname, '../../..');
   const config = readStackConfig(env, repoRoot);
+  enableCompileCache(config.compileCacheDir);
 
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir));
@@ -52,12 +54,13 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
     (until) => databaseServer(context, until),
     (until) => natsServer(context, env, until),
   ]);
-  await orAborted(migrateDatabase(databaseUrl, log), signal);
 
   const syntheticToken = randomBytes(24).toString('base64url');
   const envOptions = { env, config, ports, databaseUrl, natsUrl, syntheticToken };
   // The gateway is the last one here, so it is the first to stop: nobody submits to a stack that leaves.
-  const [, , gatewayUrl] = await startAll<[string, string, string]>(stack, signal, [
+  // The services load while the schema is migrated, and wait for it before they serve.
+  const [, , , gatewayUrl] = await startAll<[undefined, string, string, string]>(stack, signal, [
+    async (until) => ({ value: await orAborted(migrateDatabase(databaseUrl, log), until) }),
     (until) => supervisedService(context, 'decisioning', serviceEnv('decisioning', envOptions), until),
     (until) => supervisedService(context, 'scoring', serviceEnv('scoring', envOptions), until),
     (until) => supervisedService(context, 'gateway', serviceEnv('gateway', envOptions), until),
@@ -71,7 +74,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   return { gatewayUrl, databaseUrl, natsUrl, synthetic, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-async function migrateDatabase(databaseUrl: string, log: Log): Promise<void> {
+async function migrateDatabase(databaseUrl: string, log: Log): Promise<undefined> {
   const startedAt = performance.now();
   // Loaded here and not at the top: reading MikroORM takes longer than everything before this line.
   const { migrate } = await import('@prequal/persistence');

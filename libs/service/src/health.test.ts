@@ -165,7 +165,7 @@ describe('listening', () => {
     const url = await listen(first, local);
     onTestFinished(() => void first.close());
     await expect(listen(createServer(), { host: '127.0.0.1', port: Number(new URL(url).port) })).rejects.toThrow(
-      'EADDRINUSE',
+      /^The address 127\.0\.0\.1:\d+ is occupied by another program\./,
     );
   });
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ConfigError } from './config.ts';
 import type { Registry } from './metrics.ts';
 
 /** One thing a service depends on, e.g. `{ name: 'database', isConnected, neededToServe: true }`. */
@@ -52,7 +53,8 @@ export async function answerHealth(
   }
 }
 
-function pathOf(request: IncomingMessage): string {
+/** The path of a request as it was sent, without its query. */
+export function pathOf(request: IncomingMessage): string {
   return (request.url ?? '').split('?', 1)[0] ?? '';
 }
 
@@ -84,21 +86,26 @@ export async function serveHealth(
   return { url, [Symbol.asyncDispose]: () => close(server) };
 }
 
-/** Listens and answers the address as a URL. Rejects when the port is taken. */
+/** Listens and answers the address as a URL. Throws `ConfigError` when the address cannot be had. */
 export async function listen(
   server: ReturnType<typeof createServer>,
   at: { host: string; port: number },
 ): Promise<string> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => reject(new ConfigError(explain(error, at), { cause: error })));
     server.listen(at.port, at.host, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });
   const { port } = server.address() as AddressInfo;
   const host = at.host.includes(':') ? `[${at.host}]` : at.host;
   return `http://${host}:${port}`;
+}
+
+function explain(error: NodeJS.ErrnoException, { host, port }: { host: string; port: number }): string {
+  const problem = error.code === 'EADDRINUSE' ? 'is occupied by another program' : `cannot be had (${error.code})`;
+  return `The address ${host}:${port} ${problem}. Stop that program, or set another host or port for this service.`;
 }
 
 async function close(server: ReturnType<typeof createServer>): Promise<void> {
