@@ -18,6 +18,7 @@ async function npmStart(dataDir: string) {
       ...process.env,
       NODE_ENV: 'development',
       PREQUAL_DATA_DIR: dataDir,
+      LOG_LEVEL: 'trace',
       GATEWAY_PORT: '0',
       SCORING_PORT: '0',
       DECISIONING_PORT: '0',
@@ -55,6 +56,15 @@ const isAlive = (pid: number): boolean => {
 
 const alive = (ready: ReadyFile) => Object.values(ready.pids).filter(isAlive);
 
+/** Files below a folder that hold a text in clear. */
+async function filesWith(text: string, folder: string): Promise<string[]> {
+  const grep = spawn('grep', ['--recursive', '--files-with-matches', '--fixed-strings', '--text', text, folder]);
+  let found = '';
+  grep.stdout.on('data', (chunk: Buffer) => (found += chunk.toString()));
+  await once(grep, 'close');
+  return found.split('\n').filter(Boolean);
+}
+
 async function temporaryDataDir(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'prequal-start-'));
   // As root, PostgreSQL runs as another user, who must be able to enter.
@@ -91,6 +101,13 @@ test('npm start serves the whole path, restarts what dies, and stops in order', 
       const id = await vi.waitFor(() => submit(freshClient), { timeout: 10_000 });
       expect((await watchToEnd(freshClient, id)).at(-1), name).toMatchObject({ status: 'PRE_APPROVED' });
     }
+
+    // The PAN is in no log, no database file and no stream; the name only in the database.
+    expect(output()).toContain('application decided');
+    expect(output()).not.toMatch(/ABCDE1234F|Sandbox Applicant/);
+    expect(await filesWith('ABCDE1234F', dataDir.path)).toEqual([]);
+    expect(await filesWith('Sandbox Applicant', join(dataDir.path, 'nats'))).toEqual([]);
+    expect(await filesWith('Sandbox Applicant', join(dataDir.path, 'postgres'))).not.toEqual([]);
 
     const rows = await runSql<{ synthetic: boolean; count: string }>(
       ready.databaseUrl,
