@@ -1,8 +1,24 @@
 import type { Logger } from '@prequal/service';
+import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
 import { checkVariables, validateDocument } from './check-document.ts';
 import { toClientError, toClientResult } from './client-errors.ts';
 import type { RequestContext } from './context.ts';
+
+type Operation = { args: ExecutionArgs; setResultAndStopExecution: (result: ExecutionResult) => void };
+
+/** True when the variables are sound; otherwise the operation ends with what is wrong with them. */
+function variablesAreSound({ args, setResultAndStopExecution }: Operation): boolean {
+  const errors = checkVariables(args.schema, args.document, args.operationName, args.variableValues ?? {});
+  if (errors.length > 0) setResultAndStopExecution({ errors });
+  return errors.length === 0;
+}
+
+// What a stream throws comes as it was thrown, and would pass for an error about the client's document.
+function asGraphQLError(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  return new GraphQLError('', { originalError: error instanceof Error ? error : new Error('not an Error was thrown') });
+}
 
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
 export function prequalPlugin(log: Logger): Plugin<RequestContext> {
@@ -10,26 +26,18 @@ export function prequalPlugin(log: Logger): Plugin<RequestContext> {
     onValidate({ setValidationFn }) {
       setValidationFn(validateDocument);
     },
-    onExecute({ args, setResultAndStopExecution }) {
-      const errors = checkVariables(args.schema, args.document, args.operationName, args.variableValues ?? {});
-      if (errors.length > 0) {
-        setResultAndStopExecution({ errors });
-        return undefined;
-      }
-      const { trace } = args.contextValue;
+    onExecute(operation) {
+      if (!variablesAreSound(operation)) return undefined;
+      const { trace } = operation.args.contextValue;
       return {
         onExecuteDone({ result, setResult }) {
           if (!isAsyncIterable(result)) setResult(toClientResult(result, trace, log));
         },
       };
     },
-    onSubscribe({ args, setResultAndStopExecution }) {
-      const errors = checkVariables(args.schema, args.document, args.operationName, args.variableValues ?? {});
-      if (errors.length > 0) {
-        setResultAndStopExecution({ errors });
-        return undefined;
-      }
-      const { trace } = args.contextValue;
+    onSubscribe(operation) {
+      if (!variablesAreSound(operation)) return undefined;
+      const { trace } = operation.args.contextValue;
       return {
         onSubscribeResult({ result, setResult }) {
           if (!isAsyncIterable(result)) {
@@ -43,7 +51,7 @@ export function prequalPlugin(log: Logger): Plugin<RequestContext> {
           };
         },
         onSubscribeError({ error, setError }) {
-          setError(toClientError(error as never, trace, log));
+          setError(toClientError(asGraphQLError(error), trace, log));
         },
       };
     },
