@@ -1,0 +1,181 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { type OutboxMessage, sql } from '@prequal/persistence';
+import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
+import { quiet, type TestDatabase, test } from '@prequal/testing';
+import { expect } from 'vitest';
+import { policy } from './decide.ts';
+import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
+
+const traceId = 'c'.repeat(32);
+
+function report(applicationId: string, bureauReport: BureauReport = scored(700)): EventOf<'creditReportGenerated'> {
+  return createEvent('creditReportGenerated', {
+    id: randomUUID(),
+    source: 'scoring',
+    applicationId,
+    time: new Date(),
+    trace: { correlationId: 'a-correlation', traceparent: `00-${traceId}-${'d'.repeat(16)}-01` },
+    data: { report: bureauReport },
+  });
+}
+
+function scored(score: number): BureauReport {
+  return { result: 'SCORED', score, bureau: 'simulated' };
+}
+
+async function pendingApplication(database: TestDatabase, { income = '75000.00', amount = '500000.00' } = {}) {
+  const id = randomUUID();
+  await sql`
+    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+      status, version, correlation_id, synthetic)
+    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', ${income}, ${amount}, 'HOME', 'PENDING', 1, 'x', false)`.execute(
+    database.sql(),
+  );
+  return id;
+}
+
+/** The handler with a relay that remembers what it was given to publish. */
+function handling(database: TestDatabase) {
+  const sent: OutboxMessage[] = [];
+  const relay = {
+    send: (messages: readonly OutboxMessage[]) => void sent.push(...messages),
+    sweep: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const handle = (...reports: EventOf<'creditReportGenerated'>[]) =>
+    onCreditReportsGenerated({ database, relay, newId: randomUUID, log: quiet }, reports);
+  return { handle, sent };
+}
+
+async function stateOf(database: TestDatabase, id: string) {
+  const rows = async (statement: ReturnType<typeof sql>) => (await statement.execute(database.sql())).rows;
+  const [application] = await rows(sql`select status, version, cibil_score from applications where id = ${id}`);
+  return {
+    application,
+    decisions: await rows(sql`select * from decisions where application_id = ${id}`),
+    events: await rows(sql`select version, status, actor from application_events where application_id = ${id}`),
+    outbox: await rows(sql`select id, subject, message from outbox where application_id = ${id}`),
+  };
+}
+
+test('a decision is one change of status, one decision row with its evidence, one event and one message', async ({
+  database,
+}) => {
+  const id = await pendingApplication(database);
+  const { handle, sent } = handling(database);
+  expect(await handle(report(id))).toEqual([undefined]);
+  const state = await stateOf(database, id);
+  expect(state.application).toEqual({ status: 'PRE_APPROVED', version: 2, cibil_score: 700 });
+  expect(state.events).toEqual([{ version: 2, status: 'PRE_APPROVED', actor: 'decisioning' }]);
+  expect(state.decisions).toMatchObject([
+    {
+      outcome: 'PRE_APPROVED',
+      decided_by: 'POLICY',
+      policy_version: 'seed-1',
+      policy_hash: createHash('sha256').update(JSON.stringify(policy)).digest('hex'),
+      inputs: { monthlyIncomeInr: '75000.00', loanAmountInr: '500000.00', loanType: 'HOME' },
+      bureau_report: { result: 'SCORED', score: 700, bureau: 'simulated' },
+    },
+  ]);
+  expect(sent).toEqual(state.outbox);
+  const event = decodeEvent('statusChanged', sent[0]?.message ?? '');
+  expect(event).toMatchObject({ subject: id, data: { status: 'PRE_APPROVED', version: 2, cibilScore: 700 } });
+  expect(event.correlationid).toBe('a-correlation');
+  expect(event.traceparent).toContain(traceId);
+});
+
+test('no history is MANUAL_REVIEW without a score', async ({ database }) => {
+  const id = await pendingApplication(database);
+  await handling(database).handle(report(id, { result: 'NO_HISTORY', bureau: 'simulated' }));
+  const { application, decisions } = await stateOf(database, id);
+  expect(application).toEqual({ status: 'MANUAL_REVIEW', version: 2, cibil_score: null });
+  expect(decisions).toMatchObject([{ reasons: [{ code: 'NO_CREDIT_HISTORY' }] }]);
+});
+
+test('a redelivered, a duplicated and a contradicting report change nothing', async ({ database }) => {
+  const id = await pendingApplication(database);
+  const { handle, sent } = handling(database);
+  const first = report(id, scored(700));
+  // Twice in one batch, once more later, and then another score.
+  expect(await handle(first, first)).toEqual([undefined, undefined]);
+  const before = await stateOf(database, id);
+  expect(await handle(first)).toEqual([undefined]);
+  expect(await handle(report(id, scored(400)))).toEqual([undefined]);
+  expect(await stateOf(database, id)).toEqual(before);
+  expect(sent).toHaveLength(1);
+});
+
+test('a person who decided first is not overruled', async ({ database }) => {
+  const id = await pendingApplication(database);
+  await sql`update applications set status = 'MANUAL_REVIEW', version = 2 where id = ${id}`.execute(database.sql());
+  const { handle, sent } = handling(database);
+  expect(await handle(report(id))).toEqual([undefined]);
+  expect((await stateOf(database, id)).application).toMatchObject({ status: 'MANUAL_REVIEW', version: 2 });
+  expect(sent).toEqual([]);
+});
+
+test('two workers with the same report in hand decide once, and only one of them announces it', async ({
+  database,
+}) => {
+  const id = await pendingApplication(database);
+  const [one, two] = [handling(database), handling(database)];
+  const waitingForLocks = async () =>
+    (
+      await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`.execute(
+        database.sql(),
+      )
+    ).rows.length;
+  // Both have read PENDING and wait for the row before either writes.
+  const outcomes = await database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      await sql`select 1 from applications where id = ${id} for update`.execute(transaction);
+      const both = Promise.all([one.handle(report(id)), two.handle(report(id))]);
+      await expect.poll(waitingForLocks).toBe(2);
+      return { both };
+    });
+  expect(await outcomes.both).toEqual([[undefined], [undefined]]);
+  const { application, decisions, outbox } = await stateOf(database, id);
+  expect(application).toMatchObject({ status: 'PRE_APPROVED', version: 2 });
+  expect([decisions.length, outbox.length, one.sent.length + two.sent.length]).toEqual([1, 1, 1]);
+});
+
+test('a report that changed hands while a person decided writes nothing', async ({ database }) => {
+  const id = await pendingApplication(database);
+  const { handle, sent } = handling(database);
+  const { late } = await database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      await sql`update applications set status = 'MANUAL_REVIEW', version = 2 where id = ${id}`.execute(transaction);
+      const handled = handle(report(id));
+      await expect
+        .poll(
+          async () =>
+            (
+              await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`.execute(
+                database.sql(),
+              )
+            ).rows.length,
+        )
+        .toBe(1);
+      return { late: handled };
+    });
+  expect(await late).toEqual([undefined]);
+  expect(await stateOf(database, id)).toMatchObject({
+    application: { status: 'MANUAL_REVIEW' },
+    decisions: [],
+    outbox: [],
+  });
+  expect(sent).toEqual([]);
+});
+
+test('an unknown application fails alone, and its neighbours are decided', async ({ database }) => {
+  const id = await pendingApplication(database);
+  const { handle } = handling(database);
+  const [unknown, known] = await handle(report(randomUUID()), report(id));
+  expect(unknown).toMatchObject({ name: 'UnknownApplicationError' });
+  expect(known).toBeUndefined();
+  expect((await stateOf(database, id)).decisions).toHaveLength(1);
+});
