@@ -1,5 +1,5 @@
 import { isDatabaseAway } from '@prequal/persistence';
-import { Refusal } from '@prequal/schema';
+import { containsPan, Refusal } from '@prequal/schema';
 import type { Logger, Trace } from '@prequal/service';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 
@@ -10,7 +10,7 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
  */
 export function toClientError(error: GraphQLError, trace: Trace, log: Logger): GraphQLError {
   const cause = error.originalError;
-  if (!cause) return error;
+  if (!cause) return withoutPan(error);
   const at = { ...(error.nodes && { nodes: error.nodes }), ...(error.path && { path: error.path }) };
   if (cause instanceof Refusal) {
     return new GraphQLError(cause.message, { ...at, extensions: { code: cause.code, ...cause.details } });
@@ -26,6 +26,28 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
   return new GraphQLError('Something went wrong on our side. Quote the correlation id when you report it.', {
     ...at,
     extensions: { code: 'INTERNAL', correlationId },
+  });
+}
+
+/**
+ * An error about the client's document may quote it: a PAN in a wrong place would stand in the answer. Other
+ * quotations stay, since they are what helps. The library's own details (a piece of the body) never pass.
+ */
+export function withoutPan(error: GraphQLError): GraphQLError {
+  const { originalError, ...extensions } = error.extensions;
+  if (!containsPan(error.message) && originalError === undefined) return error;
+  const message = containsPan(error.message) ? 'The document is not valid at this place.' : error.message;
+  return new GraphQLError(message, { ...(error.nodes && { nodes: error.nodes }), ...placeOf(error), extensions });
+}
+
+function placeOf({ source, positions }: GraphQLError) {
+  return source && positions ? { source, positions: [...positions] } : {};
+}
+
+/** For a document that could not be read at all, e.g. because it nests too deeply. */
+export function unreadable(): GraphQLError {
+  return new GraphQLError('The document cannot be read. Send a smaller one.', {
+    extensions: { code: 'GRAPHQL_PARSE_FAILED' },
   });
 }
 

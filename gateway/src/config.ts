@@ -20,7 +20,10 @@ export const gatewayConfig = {
         .split(',')
         .map((origin) => origin.trim())
         .filter(Boolean),
-    ),
+    )
+    .refine((origins) => origins.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin), {
+      error: 'must be origins, comma-separated, each like https://app.example.com',
+    }),
   GATEWAY_MAX_BODY_BYTES: positiveInt(32 * 1024),
   /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
   SYNTHETIC_TOKEN: z.string().min(16).optional(),

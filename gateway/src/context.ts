@@ -13,7 +13,12 @@ export type UseCases = {
 };
 
 /** What the transport knows of a request. */
-export type RequestFacts = { trace: Trace; synthetic: boolean };
+export type RequestFacts = {
+  trace: Trace;
+  synthetic: boolean;
+  /** fires when nobody waits for an answer any more */
+  gone: AbortSignal;
+};
 
 export type RequestContext = GraphQLContext & RequestFacts;
 
@@ -23,7 +28,10 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 export function createContext({ submitApplication, reader, watching }: UseCases, facts: RequestFacts): RequestContext {
   return {
     ...facts,
-    submitApplication: (input) => submitApplication({ input, caller: '', ...facts }),
+    submitApplication: (input) => {
+      const { trace, synthetic } = facts;
+      return submitApplication({ input, caller: '', trace, synthetic });
+    },
     findApplication: async (id) => {
       const uuid = toUuid(id);
       return uuid === undefined ? undefined : reader.findApplication(uuid);
@@ -33,7 +41,7 @@ export function createContext({ submitApplication, reader, watching }: UseCases,
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);
       if (uuid === undefined) throw new Refusal('NOT_FOUND', 'There is no application with this id.');
-      return watchApplication(watching, uuid, afterVersion);
+      return watchApplication(watching, uuid, afterVersion, facts.gone);
     },
   };
 }

@@ -1,17 +1,31 @@
 import type { Logger } from '@prequal/service';
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
+import { type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
-import { checkVariables, validateDocument } from './check-document.ts';
-import { toClientError, toClientResult } from './client-errors.ts';
+import { checkArguments, validateDocument } from './check-document.ts';
+import { toClientError, toClientResult, unreadable, withoutPan } from './client-errors.ts';
 import type { RequestContext } from './context.ts';
+
+type ParseFunction = (source: string, options: ParseOptions) => unknown;
 
 type Operation = { args: ExecutionArgs; setResultAndStopExecution: (result: ExecutionResult) => void };
 
-/** True when the variables are sound; otherwise the operation ends with what is wrong with them. */
-function variablesAreSound({ args, setResultAndStopExecution }: Operation): boolean {
-  const errors = checkVariables(args.schema, args.document, args.operationName, args.variableValues ?? {});
+/** True when the input is sound; otherwise the operation ends with what is wrong with it. */
+function inputIsSound({ args, setResultAndStopExecution }: Operation): boolean {
+  const errors = checkArguments(args);
   if (errors.length > 0) setResultAndStopExecution({ errors });
   return errors.length === 0;
+}
+
+/** most lexical tokens of a document; the API's own examples have fewer than a hundred */
+const maxTokens = 2_000;
+
+function parseLimited(parse: ParseFunction, source: string, options: ParseOptions): unknown {
+  try {
+    return parse(source, { ...options, maxTokens });
+  } catch (error) {
+    // Deep nesting exhausts the stack of the parser.
+    throw error instanceof RangeError ? unreadable() : error;
+  }
 }
 
 // What a stream throws comes as it was thrown, and would pass for an error about the client's document.
@@ -23,11 +37,19 @@ function asGraphQLError(error: unknown): GraphQLError {
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
 export function prequalPlugin(log: Logger): Plugin<RequestContext> {
   return {
+    onParse({ parseFn, setParseFn }) {
+      setParseFn((source: string, options: ParseOptions) => parseLimited(parseFn, source, options));
+    },
+    onResultProcess(answer) {
+      const { result } = answer;
+      if (isAsyncIterable(result) || Array.isArray(result) || !result.errors) return;
+      answer.setResult({ ...result, errors: result.errors.map(withoutPan) });
+    },
     onValidate({ setValidationFn }) {
       setValidationFn(validateDocument);
     },
     onExecute(operation) {
-      if (!variablesAreSound(operation)) return undefined;
+      if (!inputIsSound(operation)) return undefined;
       const { trace } = operation.args.contextValue;
       return {
         onExecuteDone({ result, setResult }) {
@@ -36,7 +58,7 @@ export function prequalPlugin(log: Logger): Plugin<RequestContext> {
       };
     },
     onSubscribe(operation) {
-      if (!variablesAreSound(operation)) return undefined;
+      if (!inputIsSound(operation)) return undefined;
       const { trace } = operation.args.contextValue;
       return {
         onSubscribeResult({ result, setResult }) {

@@ -4,6 +4,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import type { RequestContext, RequestFacts } from './context.ts';
+import { headerOf, refusalOf } from './http-request.ts';
 import { graphqlOverWebSocket } from './websocket.ts';
 
 export type ServerOptions = {
@@ -12,6 +13,8 @@ export type ServerOptions = {
   address: { host: string; port: number };
   /** larger bodies are refused with 413 before they are read */
   maxBodyBytes: number;
+  /** pages of other origins that may open a WebSocket */
+  allowedOrigins: readonly string[];
   isSynthetic: (request: IncomingMessage) => boolean;
   log: Logger;
 };
@@ -33,8 +36,8 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (await answerHealth(health, request, response)) return;
     const trace = traceOf({
-      correlationId: header(request, 'x-correlation-id'),
-      traceparent: header(request, 'traceparent'),
+      correlationId: headerOf(request, 'x-correlation-id'),
+      traceparent: headerOf(request, 'traceparent'),
     });
     response.setHeader('x-correlation-id', trace.correlationId);
     if (pathOf(request) === '/') {
@@ -42,13 +45,20 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
       return;
     }
     const body = await readBody(request, options.maxBodyBytes);
-    if (body === undefined) {
-      refuseLargeBody(response, options.maxBodyBytes);
+    const refusal = refusalOf(request, body, options.maxBodyBytes);
+    if (refusal) {
+      const { status, code, message } = refusal;
+      // What is left of a body that was too large is not read.
+      const connection = status === 413 ? { connection: 'close' } : {};
+      response.writeHead(status, { 'content-type': 'application/json', ...connection });
+      response.end(JSON.stringify({ errors: [{ message, extensions: { code } }] }));
       return;
     }
     // Proxies that buffer would hold back a status until the stream ends.
-    if (header(request, 'accept')?.includes('text/event-stream')) response.setHeader('x-accel-buffering', 'no');
-    const facts = { trace, synthetic: options.isSynthetic(request) };
+    if (headerOf(request, 'accept')?.includes('text/event-stream')) response.setHeader('x-accel-buffering', 'no');
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const facts = { trace, synthetic: options.isSynthetic(request), gone: gone.signal };
     await yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
@@ -60,14 +70,16 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
       if (stopping) setImmediate(() => server.closeIdleConnections());
     });
     answer(request, response).catch((error: unknown) => {
-      log.error({ err: error }, 'a request could not be answered');
+      // A client that left in the middle of its request is its own affair.
+      if (request.complete) log.error({ err: error }, 'a request could not be answered');
       response.destroy();
     });
   });
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes });
   server.on('upgrade', (request, socket, head) => {
-    if (stopping || pathOf(request) !== yoga.graphqlEndpoint) socket.destroy();
-    else sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request));
+    if (stopping || pathOf(request) !== yoga.graphqlEndpoint || !isAllowedOrigin(request, options.allowedOrigins)) {
+      socket.destroy();
+    } else sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request));
   });
   const graphqlSockets = useServer(graphqlOverWebSocket(yoga), sockets);
   const url = await listen(server, options.address);
@@ -77,24 +89,30 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
     [Symbol.asyncDispose]: async () => {
       stopping = true;
       const closed = new Promise((resolve) => server.close(resolve));
-      await graphqlSockets.dispose();
       // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
       for (const response of open) if (isEventStream(response)) response.destroy();
       server.closeIdleConnections();
-      const limit = setTimeout(() => server.closeAllConnections(), drainLimitMs);
+      const limit = setTimeout(() => {
+        server.closeAllConnections();
+        // Those that did not answer the close frame.
+        for (const socket of sockets.clients) socket.terminate();
+      }, drainLimitMs);
+      await graphqlSockets.dispose();
       await closed;
       clearTimeout(limit);
     },
   };
 }
 
-function isEventStream(response: ServerResponse): boolean {
-  return String(response.getHeader('content-type')).startsWith('text/event-stream');
+/** Before the upgrade: a page of another origin must not open a socket in its visitor's name. */
+function isAllowedOrigin(request: IncomingMessage, allowed: readonly string[]): boolean {
+  const origin = headerOf(request, 'origin');
+  if (origin === undefined || allowed.includes(origin)) return true;
+  return URL.canParse(origin) && new URL(origin).host === headerOf(request, 'host');
 }
 
-function header(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
+function isEventStream(response: ServerResponse): boolean {
+  return String(response.getHeader('content-type')).startsWith('text/event-stream');
 }
 
 /** Undefined when the body is larger than `maxBytes`. */
@@ -108,10 +126,4 @@ async function readBody(request: IncomingMessage, maxBytes: number): Promise<str
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function refuseLargeBody(response: ServerResponse, maxBytes: number): void {
-  const message = `The request is larger than ${maxBytes} bytes. Send a shorter document or fewer variables.`;
-  response.writeHead(413, { 'content-type': 'application/json', connection: 'close' });
-  response.end(JSON.stringify({ errors: [{ message, extensions: { code: 'PAYLOAD_TOO_LARGE' } }] }));
 }

@@ -5,7 +5,7 @@ import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messagi
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
 import { createSchema } from '@prequal/schema/graphql';
-import { createLog, createMetrics, Gauge, readConfig, type Service } from '@prequal/service';
+import { Counter, createLog, createMetrics, Gauge, readConfig, type Service } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
 import { gatewayConfig } from './config.ts';
@@ -56,6 +56,12 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     },
   });
 
+  const accepted = new Counter({
+    name: 'prequal_applications_accepted_total',
+    help: 'Applications stored; replays of an idempotency key are not counted',
+    registers: [metrics],
+  });
+
   const reader = createApplicationReader(database);
   const useCases = {
     reader,
@@ -69,8 +75,9 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       newId: unguessableId,
       now: () => new Date(),
       log,
+      countAccepted: () => accepted.inc(),
     }),
-    watching: { feed, readStatus: createReadStatus(database), log },
+    watching: { feed, readStatus: createReadStatus(database, log) },
   };
   const yoga = createYoga<RequestFacts, RequestContext>({
     schema: createSchema(),
@@ -101,6 +108,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       },
       address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
       maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
+      allowedOrigins: config.CORS_ORIGINS,
       isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
       log,
     }),

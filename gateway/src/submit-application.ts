@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { toMessage } from '@prequal/messaging';
-import { maskPan } from '@prequal/pan';
+import { type KeyedDigests, maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
 import { type Application, createEvent, formatRupees, Refusal } from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
@@ -10,13 +11,15 @@ export type SubmitDeps = {
   relay: Relay;
   findApplication: (id: string) => Promise<Application | undefined>;
   encryptPan: (pan: string, applicationId: string) => Buffer;
-  indexPan: (pan: string) => Buffer;
-  /** a keyed digest: tells whether two texts are equal without keeping either; a key or an input may hold a PAN */
-  fingerprint: (text: string) => Buffer;
+  indexPan: (pan: string) => KeyedDigests;
+  /** tells whether two inputs are equal without keeping either: an input holds a PAN */
+  fingerprint: (text: string) => KeyedDigests;
   /** UUID version 7 with 74 random bits: knowing one application's id says nothing about another's */
   newId: () => string;
   now: () => Date;
   log: Logger;
+  /** told of each new application, tests of the system itself left out */
+  countAccepted: () => void;
 };
 
 export type Submission = {
@@ -46,6 +49,7 @@ export function createSubmitApplication(deps: SubmitDeps): (submission: Submissi
     const createdAt = await store(row);
     if (createdAt === 'key-taken') return replay(deps, row);
     deps.relay.send([row.message]);
+    if (!submission.synthetic) deps.countAccepted();
     deps.log.info({ applicationId: row.id, ...submission.trace }, 'application accepted');
     const { idempotencyKey: _, panNumber: __, ...stated } = submission.input;
     const application: Application = {
@@ -69,7 +73,7 @@ type NewApplication = {
   panMasked: string;
   submission: Submission;
   keyDigest: Buffer | null;
-  fingerprint: Buffer | null;
+  fingerprint: KeyedDigests | null;
   message: OutboxMessage;
 };
 
@@ -94,10 +98,10 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
   return {
     id,
     panCiphertext,
-    panIndex: deps.indexPan(input.panNumber),
+    panIndex: deps.indexPan(input.panNumber).current,
     panMasked: maskPan(input.panNumber),
     submission,
-    keyDigest: idempotencyKey === null ? null : deps.fingerprint(idempotencyKey),
+    keyDigest: idempotencyKey === null ? null : createHash('sha256').update(idempotencyKey).digest(),
     // An array: the order of an object's keys is not part of what was said.
     fingerprint: idempotencyKey === null ? null : deps.fingerprint(JSON.stringify(fingerprinted(stated))),
     message: toMessage('applicationSubmitted', event),
@@ -130,7 +134,7 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.submission.synthetic)}::boolean[],
         ${column((r) => r.submission.caller)}::text[],
         ${column((r) => r.keyDigest)}::bytea[],
-        ${column((r) => r.fingerprint)}::bytea[],
+        ${column((r) => r.fingerprint?.current ?? null)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
         ${column((r) => r.message.message)}::text[]
@@ -169,7 +173,7 @@ async function replay(deps: SubmitDeps, { submission, keyDigest, fingerprint }: 
     where caller = ${submission.caller} and key_digest = ${keyDigest}`.execute(deps.database.sql());
   const first = rows[0];
   if (!first) throw new Error('an idempotency key that was taken is gone');
-  if (!fingerprint?.equals(first.fingerprint)) {
+  if (!fingerprint?.all.some((digest) => digest.equals(first.fingerprint))) {
     throw new Refusal(
       'IDEMPOTENCY_KEY_REUSED',
       'This idempotency key was used for another application. Send the first input again, or use a new key.',

@@ -25,7 +25,9 @@ const panAsWord = /(?<![A-Z0-9])[A-Z]{5}[0-9]{4}[A-Z](?![A-Z0-9])/i;
  * any case as a word. Lower case within a longer run is let pass, or every hundredth hexadecimal id would be one.
  */
 export function containsPan(text: string): boolean {
-  return panAnywhere.test(text) || panAsWord.test(text);
+  // Also in full-width letters, and as people group it: ABCDE 1234 F.
+  const plain = text.normalize('NFKC').replace(/(?<=[A-Z0-9])[ -](?=[A-Z0-9])/g, '');
+  return panAnywhere.test(plain) || panAsWord.test(text);
 }
 
 /** `code` is stable and upper snake case; `message` is one sentence an applicant understands. */

@@ -6,11 +6,15 @@ import { createKeyedDigest, maskPan } from './lookup.ts';
 
 const master = randomBytes(32);
 const ringOf = (key: Buffer): KeyRing => ({ currentId: 'k-1', keys: new Map([['k-1', key]]) });
-const index = createKeyedDigest(ringOf(master), 'pan-index');
+const digest = (key: Buffer, purpose: Parameters<typeof createKeyedDigest>[1]) => {
+  const digests = createKeyedDigest(ringOf(key), purpose);
+  return (text: string) => digests(text).current;
+};
+const index = digest(master, 'pan-index');
 const pan = fc.stringMatching(/^[A-Z]{5}[0-9]{4}[A-Z]$/);
 
 test('the same PAN has the same index, in every process with the key; another PAN has another', () => {
-  const elsewhere = createKeyedDigest(ringOf(Buffer.from(master)), 'pan-index');
+  const elsewhere = digest(Buffer.from(master), 'pan-index');
   fc.assert(
     fc.property(pan, pan, (one, other) => {
       expect(index(one)).toHaveLength(32);
@@ -21,7 +25,7 @@ test('the same PAN has the same index, in every process with the key; another PA
 });
 
 test('without the key the index cannot be found by trying PANs', () => {
-  const otherKey = createKeyedDigest(ringOf(randomBytes(32)), 'pan-index');
+  const otherKey = digest(randomBytes(32), 'pan-index');
   fc.assert(
     fc.property(pan, (number) => {
       expect(otherKey(number).equals(index(number))).toBe(false);
@@ -33,7 +37,7 @@ test('without the key the index cannot be found by trying PANs', () => {
 });
 
 test('a digest for one purpose says nothing about another', () => {
-  const fingerprint = createKeyedDigest(ringOf(master), 'idempotency-fingerprint');
+  const fingerprint = digest(master, 'idempotency-fingerprint');
   fc.assert(
     fc.property(pan, (number) => {
       expect(fingerprint(number).equals(index(number))).toBe(false);
@@ -45,7 +49,7 @@ test('a key for a purpose is HKDF-SHA-256 of the master key: written down, since
   expect(deriveKey(Buffer.alloc(32, 7), 'pan-index').toString('hex')).toBe(
     '668db2e7dc60fb9137f0332cd33be0849c27adae3cd24138381ff6a06d0e44f7',
   );
-  expect(createKeyedDigest(ringOf(Buffer.alloc(32, 7)), 'pan-index')('ABCDE1234F').toString('hex')).toBe(
+  expect(digest(Buffer.alloc(32, 7), 'pan-index')('ABCDE1234F').toString('hex')).toBe(
     '4795ef89eb0c715285032e02b973956f660a0da256ffa4da41e081c8e329195b',
   );
 });
@@ -56,10 +60,11 @@ test('the current key of a ring makes the digest', () => {
     ['k-1', master],
     ['k-2', next],
   ]);
-  expect(createKeyedDigest({ currentId: 'k-1', keys }, 'pan-index')('ABCDE1234F')).toEqual(index('ABCDE1234F'));
-  expect(createKeyedDigest({ currentId: 'k-2', keys }, 'pan-index')('ABCDE1234F')).toEqual(
-    createKeyedDigest(ringOf(next), 'pan-index')('ABCDE1234F'),
-  );
+  const [before, after] = [index('ABCDE1234F'), digest(next, 'pan-index')('ABCDE1234F')];
+  const rotated = (currentId: string) => createKeyedDigest({ currentId, keys }, 'pan-index')('ABCDE1234F');
+  expect(rotated('k-1')).toEqual({ current: before, all: [before, after] });
+  // After a rotation what was stored before is still found.
+  expect(rotated('k-2')).toEqual({ current: after, all: [after, before] });
 });
 
 test('a ring without its current key makes no digest', () => {

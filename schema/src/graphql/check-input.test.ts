@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import type { GraphQLInputObjectType, GraphQLInputType } from 'graphql';
-import { GraphQLInt, GraphQLList, GraphQLNonNull } from 'graphql';
+import { GraphQLInt, GraphQLList, GraphQLNonNull, parseValue } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { checkInput } from './check-input.ts';
+import { checkInput, type Given } from './check-input.ts';
 import { createSchema } from './index.ts';
 
 const inputType = createSchema().getType('SubmitApplicationInput') as GraphQLInputObjectType;
@@ -17,8 +17,10 @@ const sound = {
   idempotencyKey: 'k-1',
 };
 
+const json = (value: unknown): Given => ({ form: 'json', value });
+
 function faultsOf(value: unknown): string[] {
-  return checkInput(argument, value, ['input'], 'raw').map((issue) => `${issue.path.join('.')} ${issue.code}`);
+  return checkInput(argument, json(value), ['input']).map((issue) => `${issue.path.join('.')} ${issue.code}`);
 }
 
 describe('sound input has no faults', () => {
@@ -87,7 +89,7 @@ describe('each fault is named by its path and code', () => {
 
   test.each(['panNumbr', '__proto__', 'toString', 'ABCDE1234F'])('an unknown field %s is refused unnamed', (name) => {
     const value = JSON.parse(`{"${name}": 1, ${JSON.stringify(sound).slice(1)}`);
-    const issues = checkInput(argument, value, ['input'], 'raw');
+    const issues = checkInput(argument, json(value), ['input']);
     expect(issues).toEqual([
       {
         path: ['input'],
@@ -98,7 +100,7 @@ describe('each fault is named by its path and code', () => {
   });
 
   test('the members of an enum are told, so that the client can correct itself', () => {
-    const [issue] = checkInput(argument, { ...sound, loanType: 'GOLD' }, ['input'], 'raw');
+    const [issue] = checkInput(argument, json({ ...sound, loanType: 'GOLD' }), ['input']);
     expect(issue?.message).toBe('must be one of AUTO, HOME, PERSONAL');
   });
 });
@@ -126,7 +128,7 @@ test('every fault is reported at once, each with its own path, and none but thos
   fc.assert(
     fc.property(fc.subarray(fields), fc.record(wrong), (spoilt, values) => {
       const input = { ...sound, ...Object.fromEntries(spoilt.map((field) => [field, values[field]])) };
-      const paths = checkInput(argument, input, ['input'], 'raw').map((issue) => issue.path);
+      const paths = checkInput(argument, json(input), ['input']).map((issue) => issue.path);
       expect(new Set(paths.map(String))).toEqual(new Set(spoilt.map((field) => `input,${field}`)));
       expect(paths).toHaveLength(spoilt.length);
     }),
@@ -136,7 +138,7 @@ test('every fault is reported at once, each with its own path, and none but thos
 test('no fault repeats the offending value', () => {
   fc.assert(
     fc.property(fc.record({ ...wrong, extra: marked }), marked, (input, unknownName) => {
-      const issues = checkInput(argument, { ...input, [unknownName]: 1 }, ['input'], 'raw');
+      const issues = checkInput(argument, json({ ...input, [unknownName]: 1 }), ['input']);
       expect(issues).toHaveLength(fields.length + 1);
       expect(JSON.stringify(issues)).not.toContain('§');
     }),
@@ -147,7 +149,7 @@ describe('lists', () => {
   const list: GraphQLInputType = new GraphQLList(new GraphQLNonNull(GraphQLInt));
 
   test('a fault in a list is named by its index', () => {
-    const issues = checkInput(list, [1, 'x', 3, null], ['ids'], 'raw');
+    const issues = checkInput(list, json([1, 'x', 3, null]), ['ids']);
     expect(issues.map((issue) => [issue.path, issue.code])).toEqual([
       [['ids', 1], 'INVALID_TYPE'],
       [['ids', 3], 'REQUIRED'],
@@ -155,26 +157,47 @@ describe('lists', () => {
   });
 
   test('a single value stands for a list of one, as GraphQL has it', () => {
-    expect(checkInput(list, 1, ['ids'], 'raw')).toEqual([]);
-    expect(checkInput(list, 'x', ['ids'], 'raw')).toHaveLength(1);
+    expect(checkInput(list, json(1), ['ids'])).toEqual([]);
+    expect(checkInput(list, json('x'), ['ids'])).toHaveLength(1);
   });
 });
 
-describe('arguments that graphql-js has coerced', () => {
-  const coerced = { ...sound, monthlyIncomeInr: 75_000_00, loanAmountInr: 500_000_00 };
-  const faults = (value: unknown) =>
-    checkInput(argument, value, ['input'], 'coerced').map((issue) => issue.path.at(-1));
+describe('literals of a document', () => {
+  const faults = (text: string, variables: Record<string, unknown> = {}) => {
+    const variable = (name: string) => (name in variables ? json(variables[name]) : undefined);
+    const issues = checkInput(argument, { form: 'literal', node: parseValue(text), variable }, ['input']);
+    return issues.map((issue) => `${issue.path.join('.')} ${issue.code}`);
+  };
+  const rest = 'monthlyIncomeInr: "1", loanAmountInr: 2.5, loanType: HOME';
 
-  test('are not coerced a second time', () => {
-    // As a rupee amount this would be refused: it has eleven digits.
-    expect(faults({ ...coerced, loanAmountInr: 999_999_999_999 })).toEqual([]);
+  test('are sound when they are', () => {
+    expect(faults(`{ panNumber: "ABCDE1234F", applicantName: null, ${rest} }`)).toEqual([]);
   });
 
-  test('still have their content checked', () => {
-    expect(faults({ ...coerced, panNumber: 'x', applicantName: '', idempotencyKey: '' })).toEqual([
-      'applicantName',
-      'idempotencyKey',
-      'panNumber',
+  test('have every fault reported at once, of type and of content', () => {
+    const text =
+      '{ panNumber: 1, applicantName: "", monthlyIncomeInr: 1e2, loanAmountInr: 75000.0000000000001, loanType: "HOME", x: 1 }';
+    expect(faults(text)).toEqual([
+      'input.applicantName INVALID_VALUE',
+      'input.loanAmountInr INVALID_VALUE',
+      'input.loanType INVALID_VALUE',
+      'input.monthlyIncomeInr INVALID_VALUE',
+      'input.panNumber INVALID_TYPE',
+      'input UNKNOWN_FIELD',
     ]);
+  });
+
+  test('are checked together with the variables that stand in them', () => {
+    const text =
+      '{ panNumber: $pan, applicantName: "", monthlyIncomeInr: $income, loanAmountInr: "0", loanType: $missing }';
+    expect(faults(text, { pan: 'bad', income: 'x' })).toEqual([
+      'input.applicantName INVALID_VALUE',
+      'input.loanAmountInr INVALID_VALUE',
+      'input.loanType REQUIRED',
+      'input.monthlyIncomeInr INVALID_VALUE',
+      'input.panNumber INVALID_VALUE',
+    ]);
+    expect(faults('$whole', { whole: { panNumber: 'bad' } })).toContain('input.panNumber INVALID_VALUE');
+    expect(faults('$missing')).toEqual(['input REQUIRED']);
   });
 });

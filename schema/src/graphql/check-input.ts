@@ -1,51 +1,98 @@
 import {
   GraphQLError,
   type GraphQLInputField,
+  type GraphQLInputObjectType,
   type GraphQLInputType,
+  type GraphQLLeafType,
   isEnumType,
   isInputObjectType,
   isListType,
   isNonNullType,
+  Kind,
+  type ValueNode,
 } from 'graphql';
 import { z } from 'zod';
 import type { InputIssue } from '../refusal.ts';
 
+/** An input as the client gave it: JSON from the variables, or a literal of the document with variables in it. */
+export type Given =
+  | { form: 'json'; value: unknown }
+  | { form: 'literal'; node: ValueNode; variable: (name: string) => Given | undefined };
+
 /**
- * Every fault of an input value at once, each with its path, none with the offending value: graphql-js
- * stops at faults of type before a resolver sees faults of content, and quotes the value in its message.
- *
- * `form` is `raw` for a value as the client sent it (JSON) and `coerced` for one graphql-js has already
- * turned into arguments, where only the checks of `checkedBy` are left to do. An empty answer means sound.
+ * Every fault of an input at once, each with its path, none with the offending value: graphql-js stops at
+ * faults of type before a resolver sees faults of content, and quotes the value in its message. Undefined
+ * stands for an input that was not given. An empty answer means sound.
  */
-export function checkInput(
-  type: GraphQLInputType,
-  value: unknown,
-  path: (string | number)[],
-  form: 'raw' | 'coerced',
-): InputIssue[] {
+export function checkInput(type: GraphQLInputType, input: Given | undefined, path: (string | number)[]): InputIssue[] {
+  const given = resolved(input);
   if (isNonNullType(type)) {
-    if (value === undefined || value === null) return [{ path, code: 'REQUIRED', message: 'is required' }];
-    return checkInput(type.ofType, value, path, form);
+    return given ? checkInput(type.ofType, given, path) : [{ path, code: 'REQUIRED', message: 'is required' }];
   }
-  if (value === undefined || value === null) return [];
+  if (!given) return [];
   if (isListType(type)) {
-    const items = Array.isArray(value) ? value : [value];
-    return items.flatMap((item, index) => checkInput(type.ofType, item, [...path, index], form));
+    return itemsOf(given).flatMap((item, index) => checkInput(type.ofType, item, [...path, index]));
   }
-  if (isInputObjectType(type)) {
-    if (typeof value !== 'object' || Array.isArray(value)) {
-      return [{ path, code: 'INVALID_TYPE', message: 'must be an object' }];
-    }
-    const given = value as Record<string, unknown>;
-    const fields = type.getFields();
-    const issues = Object.values(fields).flatMap((field) => checkField(field, given[field.name], path, form));
-    if (Object.keys(given).every((key) => Object.hasOwn(fields, key))) return issues;
-    // The unknown name is not repeated: it is the client's text, and may be anything.
-    return [...issues, { path, code: 'UNKNOWN_FIELD', message: `has a field that ${type.name} does not know` }];
+  return isInputObjectType(type) ? checkObject(type, given, path) : checkLeaf(type, given, path);
+}
+
+/** Follows variables to what they stand for; undefined for null and for what was not given. */
+function resolved(given: Given | undefined): Given | undefined {
+  if (!given) return undefined;
+  if (given.form === 'json') return given.value === null || given.value === undefined ? undefined : given;
+  if (given.node.kind === Kind.VARIABLE) return resolved(given.variable(given.node.name.value));
+  return given.node.kind === Kind.NULL ? undefined : given;
+}
+
+function itemsOf(given: Given): Given[] {
+  if (given.form === 'json') {
+    return Array.isArray(given.value) ? given.value.map((value) => ({ form: 'json', value })) : [given];
   }
-  if (form === 'coerced') return [];
+  return given.node.kind === Kind.LIST ? given.node.values.map((node) => ({ ...given, node })) : [given];
+}
+
+/** The fields of an object by their names; undefined for anything else. A map, since a name may be `__proto__`. */
+function fieldsOf(given: Given): Map<string, Given> | undefined {
+  if (given.form === 'json') {
+    if (typeof given.value !== 'object' || given.value === null || Array.isArray(given.value)) return undefined;
+    return new Map(Object.entries(given.value).map(([name, value]) => [name, { form: 'json', value }]));
+  }
+  if (given.node.kind !== Kind.OBJECT) return undefined;
+  return new Map(given.node.fields.map(({ name, value }) => [name.value, { ...given, node: value }]));
+}
+
+function checkObject(type: GraphQLInputObjectType, given: Given, path: (string | number)[]): InputIssue[] {
+  const members = fieldsOf(given);
+  if (!members) return [{ path, code: 'INVALID_TYPE', message: 'must be an object' }];
+  const fields = Object.values(type.getFields());
+  const issues = fields.flatMap((field) => checkField(field, members.get(field.name), [...path, field.name]));
+  const known = new Set(fields.map((field) => field.name));
+  if ([...members.keys()].every((name) => known.has(name))) return issues;
+  // The unknown name is not repeated: it is the client's text, and may be anything.
+  return [...issues, { path, code: 'UNKNOWN_FIELD', message: `has a field that ${type.name} does not know` }];
+}
+
+function checkField(field: GraphQLInputField, input: Given | undefined, path: (string | number)[]): InputIssue[] {
+  if (input === undefined && field.defaultValue !== undefined) return [];
+  const issues = checkInput(field.type, input, path);
+  const text = textOf(resolved(input));
+  const check = field.extensions['check'];
+  if (issues.length > 0 || text === undefined || !(check instanceof z.ZodType)) return issues;
+  const checked = check.safeParse(text);
+  if (checked.success) return [];
+  return checked.error.issues.map((issue) => ({ path, code: 'INVALID_VALUE', message: issue.message }));
+}
+
+function textOf(given: Given | undefined): unknown {
+  if (given?.form === 'literal') return given.node.kind === Kind.STRING ? given.node.value : undefined;
+  return given?.value;
+}
+
+function checkLeaf(type: GraphQLLeafType, given: Given, path: (string | number)[]): InputIssue[] {
   try {
-    type.parseValue(value);
+    if (given.form === 'json') type.parseValue(given.value);
+    // Variables were resolved above, and a leaf that looks into lists or objects does not exist here.
+    else type.parseLiteral(given.node, undefined);
     return [];
   } catch (error) {
     if (isEnumType(type)) {
@@ -53,29 +100,9 @@ export function checkInput(
       return [{ path, code: 'INVALID_VALUE', message: `must be one of ${names.join(', ')}` }];
     }
     // Our scalars' messages are fixed sentences; those of graphql-js quote the value.
-    const ours = error instanceof GraphQLError && error.message.startsWith('must ');
-    return [
-      {
-        path,
-        code: ours ? 'INVALID_VALUE' : 'INVALID_TYPE',
-        message: ours ? error.message : `must be of type ${type.name}`,
-      },
-    ];
+    if (error instanceof GraphQLError && error.message.startsWith('must ')) {
+      return [{ path, code: 'INVALID_VALUE', message: error.message }];
+    }
+    return [{ path, code: 'INVALID_TYPE', message: `must be of type ${type.name}` }];
   }
-}
-
-function checkField(
-  field: GraphQLInputField,
-  value: unknown,
-  parent: (string | number)[],
-  form: 'raw' | 'coerced',
-): InputIssue[] {
-  if (value === undefined && field.defaultValue !== undefined) return [];
-  const path = [...parent, field.name];
-  const issues = checkInput(field.type, value, path, form);
-  const check = field.extensions['check'];
-  if (issues.length > 0 || value === undefined || value === null || !(check instanceof z.ZodType)) return issues;
-  const checked = check.safeParse(value);
-  if (checked.success) return [];
-  return checked.error.issues.map((issue) => ({ path, code: 'INVALID_VALUE', message: issue.message }));
 }

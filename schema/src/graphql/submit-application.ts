@@ -25,12 +25,14 @@ const idempotencyKey = z
   .string()
   .refine((key) => isLengthWithin(key, submissionLimits.idempotencyKeyMaxChars) && !/\p{Cc}/u.test(key), {
     error: keyRule,
-  });
+  })
+  .refine((key) => !containsPan(key), { error: 'must not contain a PAN; use a random key, e.g. a UUID' });
 
 // Counted in code points, as PostgreSQL counts varchar(n).
 function isLengthWithin(text: string, maxChars: number): boolean {
   const length = text.length <= maxChars ? text.length : Array.from(text).length;
-  return length >= 1 && length <= maxChars;
+  // PostgreSQL would store something else in the place of half a surrogate pair.
+  return length >= 1 && length <= maxChars && text.isWellFormed();
 }
 
 const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
@@ -54,7 +56,7 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
     loanType: t.field({ type: LoanTypeEnum, required: true, description: 'What the loan is for' }),
     idempotencyKey: t.string({
       description: [
-        '1 to 255 characters, unique for each intended application of this caller, kept for at least seven',
+        '1 to 255 characters without a PAN in them, unique for each intended application of this caller, kept for at least seven',
         'days. The same key with the same input returns the first application again (replayed: true); with',
         'any other input it is refused with IDEMPOTENCY_KEY_REUSED.',
       ].join('\n'),
@@ -84,7 +86,7 @@ builder.mutationField('submitApplication', (t) =>
     description: [
       'Accepts an application and returns at once; the decision follows on Subscription.applicationStatus.',
       'Once it has returned, the application survives any crash of any part of the system.',
-      'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, RATE_LIMITED.',
+      'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (retry later).',
     ].join('\n'),
     args: {
       input: t.arg({
