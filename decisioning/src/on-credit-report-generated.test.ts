@@ -42,9 +42,11 @@ function handling(database: TestDatabase) {
     sweep: () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   };
+  const observed: string[] = [];
+  const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
   const handle = (...reports: EventOf<'creditReportGenerated'>[]) =>
-    onCreditReportsGenerated({ database, relay, newId: randomUUID, log: quiet }, reports);
-  return { handle, sent };
+    onCreditReportsGenerated({ database, relay, newId: randomUUID, log: quiet, observe }, reports);
+  return { handle, sent, observed };
 }
 
 async function stateOf(database: TestDatabase, id: string) {
@@ -62,8 +64,9 @@ test('a decision is one change of status, one decision row with its evidence, on
   database,
 }) => {
   const id = await pendingApplication(database);
-  const { handle, sent } = handling(database);
+  const { handle, sent, observed } = handling(database);
   expect(await handle(report(id))).toEqual([undefined]);
+  expect(observed).toEqual(['PRE_APPROVED true']);
   const state = await stateOf(database, id);
   expect(state.application).toEqual({ status: 'PRE_APPROVED', version: 2, cibil_score: 700 });
   expect(state.events).toEqual([{ version: 2, status: 'PRE_APPROVED', actor: 'decisioning' }]);

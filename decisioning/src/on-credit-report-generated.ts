@@ -1,6 +1,6 @@
 import { toMessage } from '@prequal/messaging';
 import { type Database, type Relay, sql } from '@prequal/persistence';
-import { type BureauReport, createEvent, type EventOf, parsePaise } from '@prequal/schema';
+import { type BureauReport, createEvent, type DecisionOutcome, type EventOf, parsePaise } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
 import { decide, type Verdict } from './decide.ts';
 import { policyHash, policyVersion } from './policy.ts';
@@ -10,6 +10,8 @@ export type DecisioningDeps = {
   relay: Relay;
   newId: () => string;
   log: Logger;
+  /** told of each decision that was written, tests of the system itself left out */
+  observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number) => void;
 };
 
 type ReportGenerated = EventOf<'creditReportGenerated'>;
@@ -40,7 +42,10 @@ export async function onCreditReportsGenerated(
   });
   const written = await write(deps.database, [...decided.values()]);
   deps.relay.send(written.map((decision) => decision.message));
-  for (const { application, outcome, trace } of written) {
+  for (const { application, outcome, trace, decidedAt } of written) {
+    if (!application.synthetic) {
+      deps.observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000);
+    }
     deps.log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
   }
   return outcomes;
@@ -53,6 +58,8 @@ type StoredApplication = {
   monthly_income_inr: string;
   loan_amount_inr: string;
   loan_type: string;
+  synthetic: boolean;
+  created_at: string;
   /** the database's clock, so that every process tells the same time */
   now: string;
 };
@@ -63,7 +70,7 @@ async function findApplications(
 ): Promise<Map<string, StoredApplication>> {
   const ids = reports.map((report) => report.subject);
   const { rows } = await sql<StoredApplication>`
-    select id, status, version, monthly_income_inr, loan_amount_inr, loan_type, now()::timestamptz(3) as now
+    select id, status, version, monthly_income_inr, loan_amount_inr, loan_type, synthetic, created_at, now()::timestamptz(3) as now
     from applications where id = any(${ids}::uuid[])`.execute(database.sql());
   return new Map(rows.map((row) => [row.id, row]));
 }

@@ -1,6 +1,6 @@
-import { connectBroker, consume, publishMessage } from '@prequal/messaging';
+import { type Consuming, connectBroker, consume, publishMessage } from '@prequal/messaging';
 import { createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
-import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
+import { createLog, createMetrics, Histogram, readConfig, type Service, serveHealth } from '@prequal/service';
 import { v7 as newId } from 'uuid';
 import { decisioningConfig } from './config.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
@@ -22,6 +22,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   );
   const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'decisioning', log }));
   let serving = false;
+  let consuming: Consuming | undefined;
   const { url } = stack.use(
     await serveHealth(
       {
@@ -29,13 +30,21 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
           { name: 'database', isConnected: database.isConnected, neededToServe: true },
           { name: 'nats', isConnected: broker.isConnected, neededToServe: true },
         ],
-        isServing: () => serving,
+        isServing: () => serving && consuming?.isConsuming() === true,
         metrics,
       },
       { host: config.DECISIONING_HOST, port: config.DECISIONING_PORT },
     ),
   );
   await whenSchemaIsCurrent(database, log);
+  const decided = new Histogram({
+    name: 'prequal_decision_seconds',
+    help: 'From the submission of an application to its decision, by outcome; its count is the number of decisions',
+    labelNames: ['outcome'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers: [metrics],
+  });
+  const observe = (outcome: string, seconds: number) => decided.observe({ outcome }, seconds);
   const relay = stack.use(
     createRelay({
       database,
@@ -46,7 +55,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     }),
   );
   stack.use(broker.onConnect(relay.sweep));
-  stack.use(
+  consuming = stack.use(
     consume('decisioning', {
       broker,
       log,
@@ -55,7 +64,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
       // Two at once: one batch is being committed while the next one is being decided.
       limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
       isOutage: isDatabaseAway,
-      handle: (reports) => onCreditReportsGenerated({ database, relay, newId, log }, reports),
+      handle: (reports) => onCreditReportsGenerated({ database, relay, newId, log, observe }, reports),
     }),
   );
   serving = true;

@@ -1,6 +1,6 @@
 import { type Database, sql } from '@prequal/persistence';
 import { type ApplicationStatus, type DecisionReason, isFinal, type StatusUpdate } from '@prequal/schema';
-import { inBatches } from '@prequal/service';
+import { inBatches, type Logger } from '@prequal/service';
 
 /** What the database knows beyond `after`: the updates in order, and whether any can still follow. */
 type StatusSnapshot = { updates: StatusUpdate[]; final: boolean };
@@ -9,7 +9,7 @@ type StatusSnapshot = { updates: StatusUpdate[]; final: boolean };
 export type ReadStatus = (wanted: { id: string; after: number | undefined }) => Promise<StatusSnapshot | undefined>;
 
 /** Reads for all watchers that ask in one turn, or wait while a read is under way, in one query. */
-export function createReadStatus(database: Database): ReadStatus {
+export function createReadStatus(database: Database, log: Logger): ReadStatus {
   return inBatches(
     async (wanted) => {
       const { rows } = await sql<Row>`
@@ -19,7 +19,12 @@ export function createReadStatus(database: Database): ReadStatus {
         ) with ordinality as w (id, after, place)
         join applications a on a.id = w.id
         left join application_events e on e.application_id = a.id and e.version > coalesce(w.after, a.version - 1)
-        order by w.place, e.version`.execute(database.sql());
+        order by w.place, e.version`
+        .execute(database.sql())
+        .catch((error: unknown) => {
+          log.warn({ err: error, watchers: wanted.length }, 'statuses not read, their watchers wait');
+          throw error;
+        });
       const byPlace = Map.groupBy(rows, (row) => row.place);
       return wanted.map(({ id }, index) => toSnapshot(id, byPlace.get(index + 1)));
     },

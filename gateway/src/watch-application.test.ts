@@ -1,5 +1,4 @@
 import type { ApplicationStatus, StatusUpdate } from '@prequal/schema';
-import { createLog } from '@prequal/service';
 import { expect, test, vi } from 'vitest';
 import type { ReadStatus } from './read-status.ts';
 import type { Signal } from './status-feed.ts';
@@ -40,11 +39,12 @@ function world({ confirmed = true } = {}) {
       reads.push({ after, answer });
       return answer.promise;
     },
-    log: createLog('test', 'silent', { write: () => undefined }),
     pause: async (attempt: number) => void steps.push(`pause ${attempt}`),
   };
+  const gone = new AbortController();
   return {
     deps,
+    gone,
     steps,
     confirmation,
     signal: (signal: Signal) => listener(signal),
@@ -62,7 +62,7 @@ function world({ confirmed = true } = {}) {
 }
 
 async function watching(w: ReturnType<typeof world>, after?: number, ...known: StatusUpdate[]) {
-  const stream = watchApplication(w.deps, applicationId, after);
+  const stream = watchApplication(w.deps, applicationId, after, w.gone.signal);
   if (known.length > 0) await w.answer(0, ...known);
   return stream;
 }
@@ -88,8 +88,8 @@ async function taken(stream: AsyncIterator<StatusUpdate>): Promise<(number | 'en
 
 test('it subscribes, waits for the confirmation, and only then reads', async () => {
   const w = world({ confirmed: false });
-  const stream = watchApplication(w.deps, applicationId, undefined);
-  await new Promise(setImmediate);
+  const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
+  await new Promise((resolve) => setImmediate(resolve));
   expect(w.steps).toEqual(['subscribe']);
   w.confirmation.resolve();
   await w.answer(0, pending);
@@ -100,7 +100,7 @@ test('it subscribes, waits for the confirmation, and only then reads', async () 
 test('a signal that comes before or during the first read is not lost and not doubled', async () => {
   for (const when of ['before', 'during'] as const) {
     const w = world({ confirmed: false });
-    const stream = watchApplication(w.deps, applicationId, undefined);
+    const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
     if (when === 'before') w.signal(review);
     w.confirmation.resolve();
     await vi.waitFor(() => expect(w.reads).toHaveLength(1));
@@ -108,7 +108,10 @@ test('a signal that comes before or during the first read is not lost and not do
     // The first read was too early to see it.
     await w.answer(0, pending);
     if (when === 'during') await w.answer(1, pending, review);
-    else w.signal(review);
+    else {
+      await stream;
+      w.signal(review);
+    }
     expect(await taken(await stream), when).toEqual([1, 2]);
   }
 });
@@ -164,7 +167,7 @@ test('while it reads, any number of signals make it read once more', async () =>
 
 test('while the database is away it waits longer each time, and the stream goes on', async () => {
   const w = world();
-  const stream = watchApplication(w.deps, applicationId, undefined);
+  const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
   for (const index of [0, 1, 2]) {
     await vi.waitFor(() => expect(w.reads).toHaveLength(index + 1));
     w.reads[index]?.answer.reject(new Error('away'));
@@ -192,7 +195,7 @@ test('a final status that was seen before ends the stream at once', async () => 
 
 test('an application nobody knows is refused, and its subscription released', async () => {
   const w = world();
-  const stream = watchApplication(w.deps, applicationId, undefined);
+  const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
   await w.answer(0);
   await expect(stream).rejects.toMatchObject({ code: 'NOT_FOUND' });
   expect(w.stops()).toBeGreaterThan(0);
@@ -208,4 +211,47 @@ test('a watcher that leaves while it waits is released at once', async () => {
   expect(w.stops()).toBeGreaterThan(0);
   w.signal(review);
   expect(await taken(stream)).toEqual(['end']);
+});
+
+test('a client that leaves before its stream has begun leaves nothing behind', async () => {
+  for (const moment of ['before', 'unconfirmed', 'reading', 'database away'] as const) {
+    const w = world({ confirmed: moment !== 'unconfirmed' });
+    if (moment === 'before') w.gone.abort();
+    const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
+    if (moment === 'reading' || moment === 'database away') await vi.waitFor(() => expect(w.reads).toHaveLength(1));
+    w.gone.abort();
+    if (moment === 'database away') w.reads[0]?.answer.reject(new Error('away'));
+    else w.reads[0]?.answer.resolve({ updates: [pending], final: false });
+    w.confirmation.resolve();
+    expect(await taken(await stream), moment).toEqual(['end']);
+    expect(w.stops(), moment).toBeGreaterThan(0);
+    expect(w.reads.length, moment).toBeLessThanOrEqual(1);
+  }
+});
+
+test('a client that leaves while it waits for a change is released at once', async () => {
+  const w = world();
+  const stream = await watching(w, undefined, pending);
+  await stream.next();
+  const waiting = stream.next();
+  w.gone.abort();
+  expect(await waiting).toMatchObject({ done: true });
+  expect(w.stops()).toBeGreaterThan(0);
+});
+
+test('a final status ends the stream also of a client that claims to have seen more', async () => {
+  const w = world();
+  const stream = await watching(w, 99, pending);
+  w.signal(update(2, 'REJECTED'));
+  expect(await taken(stream)).toEqual(['end']);
+});
+
+test('a row that could not be found once does not stop the stream for good', async () => {
+  const w = world();
+  const stream = await watching(w, undefined, pending);
+  w.signal('look');
+  await w.answer(1);
+  await new Promise((resolve) => setImmediate(resolve));
+  w.signal(review);
+  expect(await taken(stream)).toEqual([1, 2]);
 });

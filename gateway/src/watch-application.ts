@@ -1,18 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isFinal, Refusal, type StatusUpdate } from '@prequal/schema';
-import { backoffMs, type Logger } from '@prequal/service';
+import { backoffMs } from '@prequal/service';
 import type { ReadStatus } from './read-status.ts';
 import type { Signal, StatusFeed } from './status-feed.ts';
 
 export type WatchDeps = {
   feed: Pick<StatusFeed, 'watch'>;
   readStatus: ReadStatus;
-  log: Logger;
-  /** waits before the database is asked again, milliseconds after the nth failure */
-  pause?: (attempt: number) => Promise<unknown>;
+  /** waits before the database is asked again after the nth failure; rejects when the signal fires */
+  pause?: (attempt: number, signal: AbortSignal) => Promise<unknown>;
 };
 
 const retry = { baseMs: 200, maxMs: 5_000 };
+
+function pauseWithBackoff(attempt: number, signal: AbortSignal): Promise<void> {
+  return delay(backoffMs(attempt, retry), undefined, { signal });
+}
 
 /**
  * The status of one application as a stream: the current one at once (or, with `after`, what came since),
@@ -20,14 +23,16 @@ const retry = { baseMs: 200, maxMs: 5_000 };
  *
  * Subscribes, waits until the broker knows, then reads: a change that the read does not see is signalled
  * afterwards. A signal that is the next version is passed on as it is; any other makes it read again.
- * Outages of either server are waited through. Throws `Refusal` NOT_FOUND.
+ * Outages of either server are waited through. Throws `Refusal` NOT_FOUND. When `gone` fires, the client has
+ * left or the gateway stops: the stream ends at any point, also before it has begun.
  */
 export async function watchApplication(
   deps: WatchDeps,
   id: string,
   after: number | undefined,
+  gone: AbortSignal,
 ): Promise<AsyncIterableIterator<StatusUpdate>> {
-  const { feed, readStatus, log, pause = (attempt) => delay(backoffMs(attempt, retry)) } = deps;
+  const { feed, readStatus, pause = pauseWithBackoff } = deps;
   /** passed on and not yet taken; a status changes a few times at most, so this stays short */
   const pending: StatusUpdate[] = [];
   /** the highest version passed on, or skipped by `after` */
@@ -42,8 +47,14 @@ export async function watchApplication(
 
   function end(): void {
     ended = true;
+    gone.removeEventListener('abort', leave);
     stop();
     if (pending.length === 0) waiting?.resolve({ done: true, value: undefined });
+  }
+
+  function leave(): void {
+    pending.length = 0;
+    end();
   }
 
   function passOn(update: StatusUpdate): void {
@@ -61,7 +72,11 @@ export async function watchApplication(
   function onSignal(signal: Signal): void {
     if (ended) return;
     if (signal !== 'look' && last !== undefined) {
-      if (signal.version <= last) return;
+      if (signal.version <= last) {
+        // Nothing can follow a final status, even for a client that claims to have seen a later version.
+        if (isFinal(signal.status)) end();
+        return;
+      }
       if (!reading && signal.version === last + 1) return passOn(signal);
     }
     if (reading) readAgain = true;
@@ -71,25 +86,29 @@ export async function watchApplication(
   /** False when the application does not exist. Signals that arrive while it reads make it read once more. */
   async function readUntilCurrent(): Promise<boolean> {
     reading = true;
-    for (let attempt = 1; !ended; attempt += 1) {
-      readAgain = false;
-      try {
-        const snapshot = await readStatus({ id, after: last });
-        if (!snapshot) return false;
+    try {
+      for (let attempt = 1; !ended; attempt += 1) {
+        readAgain = false;
+        const snapshot = await readStatus({ id, after: last }).catch(() => 'unreadable' as const);
+        if (snapshot === undefined) return false;
+        if (snapshot === 'unreadable') {
+          await pause(attempt, gone).catch(() => undefined);
+          continue;
+        }
         for (const update of snapshot.updates) passOn(update);
         // With an `after` at or beyond the last version there is nothing to pass on, and never will be.
         if (snapshot.final && !ended) end();
         if (!readAgain) break;
         attempt = 0;
-      } catch (error) {
-        log.warn({ err: error, applicationId: id, attempt }, 'status not read, a watcher waits');
-        await pause(attempt);
       }
+    } finally {
+      reading = false;
     }
-    reading = false;
     return true;
   }
 
+  gone.addEventListener('abort', leave);
+  if (gone.aborted) leave();
   await subscribed;
   if (!(await readUntilCurrent())) {
     end();
@@ -105,8 +124,7 @@ export async function watchApplication(
       return waiting.promise;
     },
     return: async () => {
-      pending.length = 0;
-      end();
+      leave();
       return { done: true, value: undefined };
     },
     [Symbol.asyncIterator]: () => stream,

@@ -1,4 +1,4 @@
-import { connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
+import { type Consuming, connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
 import { createPanDecrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
 import { simulatedBureau } from './bureau/simulated.ts';
@@ -22,17 +22,18 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
     log,
   };
   let serving = true;
+  let consuming: Consuming | undefined;
   const { url } = stack.use(
     await serveHealth(
       {
         dependencies: [{ name: 'nats', isConnected: broker.isConnected, neededToServe: true }],
-        isServing: () => serving,
+        isServing: () => serving && consuming?.isConsuming() === true,
         metrics,
       },
       { host: config.SCORING_HOST, port: config.SCORING_PORT },
     ),
   );
-  stack.use(
+  consuming = stack.use(
     consume('scoring', {
       broker,
       log,

@@ -1,4 +1,5 @@
-import type { Logger } from '@prequal/service';
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs, type Logger } from '@prequal/service';
 import { connect, Events, type JetStreamClient, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
@@ -35,47 +36,59 @@ export type Broker = AsyncDisposable & {
   onConnect: (listener: () => void) => Disposable;
 };
 
+const connectionOptions = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 500,
+  reconnectJitter: 500,
+  pingInterval: 10_000,
+  maxPingOut: 2,
+  timeout: 5_000,
+  ignoreAuthErrorAbort: true,
+  noAsyncTraces: true,
+} as const;
+
+const firstConnect = { baseMs: 250, maxMs: 1_000 };
+
 export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
   const listeners = new Set<() => void>();
   const waiting = new Set<(nc: NatsConnection) => void>();
   let nc: NatsConnection | undefined;
   let connected = false;
-  let closing = false;
+  const stopping = new AbortController();
 
   const becomeConnected = () => {
     connected = true;
     for (const listener of listeners) listener();
   };
 
-  const first = connect({
-    servers: natsUrl.split(',').map((server) => server.trim()),
-    name,
-    maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
-    reconnectTimeWait: 500,
-    reconnectJitter: 500,
-    pingInterval: 10_000,
-    maxPingOut: 2,
-    timeout: 5_000,
-    ignoreAuthErrorAbort: true,
-    noAsyncTraces: true,
-  }).then(async (connection) => {
-    if (closing) {
-      await connection.close();
-      return connection;
-    }
+  const first = connectUntilThere().then((connection) => {
     nc = connection;
     void followStatus(connection);
     void connection.closed().then((error) => {
       // The client gave up although told never to. Consumers would hang for ever: end the process.
-      if (!closing) throw new Error('the NATS connection closed for good', { cause: error });
+      if (!stopping.signal.aborted) throw new Error('the NATS connection closed for good', { cause: error });
     });
     for (const subscribe of waiting) subscribe(connection);
     waiting.clear();
     becomeConnected();
     return connection;
   });
-  first.catch((error: unknown) => log.fatal({ err: error }, 'NATS_URL cannot be used'));
+  first.catch(() => undefined);
+
+  // The client can wait for its first connection itself, but then nothing can make it stop waiting.
+  async function connectUntilThere(): Promise<NatsConnection> {
+    for (let attempt = 1; ; attempt += 1) {
+      stopping.signal.throwIfAborted();
+      try {
+        const connection = await connect({ ...connectionOptions, servers: natsUrl.split(','), name });
+        if (!stopping.signal.aborted) return connection;
+        await connection.close();
+      } catch (error) {
+        if (attempt === 1) log.warn({ err: error }, 'NATS is away, waiting for it');
+        await delay(backoffMs(attempt, firstConnect), undefined, { signal: stopping.signal });
+      }
+    }
+  }
 
   async function followStatus(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
@@ -132,7 +145,7 @@ export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
       return { [Symbol.dispose]: () => listeners.delete(listener) };
     },
     [Symbol.asyncDispose]: async () => {
-      closing = true;
+      stopping.abort();
       connected = false;
       await nc?.close();
     },

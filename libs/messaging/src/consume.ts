@@ -37,6 +37,12 @@ export type ConsumeOptions<Name extends ConsumerName> = {
   handle: HandleBatch<Name>;
 };
 
+/** A running consumer loop. */
+export type Consuming = AsyncDisposable & {
+  /** False until the streams are provisioned and the first pull has begun, and while that fails. */
+  isConsuming: () => boolean;
+};
+
 /** Before each further try of a message whose handler failed; the last one repeats. */
 const retryDelaysMs = [0, 5_000, 15_000, 60_000, 300_000] as const;
 const outageRetry = { baseMs: 1_000, maxMs: 15_000 };
@@ -48,7 +54,7 @@ const restart = { baseMs: 250, maxMs: 5_000 };
  * message is dead-lettered at once; none holds up the others. Disposing stops pulling and waits for what
  * is in hand; whatever was not acknowledged then is delivered again.
  */
-export function consume<Name extends ConsumerName>(name: Name, options: ConsumeOptions<Name>): AsyncDisposable {
+export function consume<Name extends ConsumerName>(name: Name, options: ConsumeOptions<Name>): Consuming {
   const { broker, log, limits } = options;
   const handled = new Counter({
     name: 'prequal_messages_total',
@@ -60,6 +66,7 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
   const inHand = new Set<Promise<void>>();
   const stopping = new AbortController();
   let messages: ConsumerMessages | undefined;
+  let pulling = false;
 
   async function settle(message: JsMsg): Promise<void> {
     let event: EventOf<Consumed<Name>>;
@@ -106,6 +113,7 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
       // Someone deleted it: leave the loop, provision it again, go on.
       abort_on_missing_resource: true,
     });
+    pulling = true;
     if (stopping.signal.aborted) messages.stop();
     for await (const message of messages) {
       const taken = take(message);
@@ -121,6 +129,7 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
         attempt = 0;
       } catch (error) {
         if (stopping.signal.aborted) return;
+        pulling = false;
         log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
       await delay(backoffMs(attempt + 1, restart), undefined, { signal: stopping.signal }).catch(() => undefined);
@@ -129,6 +138,7 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
 
   const running = run();
   return {
+    isConsuming: () => pulling,
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       // stop() and not close(): close() after leaving the loop never resolves.

@@ -54,27 +54,40 @@ async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
 
 const retry = { baseMs: 250, maxMs: 5_000 };
 
-/** Provisions after each connect, until it has worked: the server that came back may have lost its store. */
-export function keepProvisioned(broker: Broker, options: ProvisionOptions, log: Logger): Disposable {
-  const stopping = new AbortController();
-  const listener = broker.onConnect(() => void untilProvisioned());
+/** streams that somebody deleted are back after this at the latest */
+const reprovisionMs = 30_000;
 
-  async function untilProvisioned(): Promise<void> {
-    for (let attempt = 1; broker.isConnected() && !stopping.signal.aborted; attempt += 1) {
+/**
+ * Provisions after each connect until it has worked, since the server that came back may have lost its
+ * store, and again now and then, since somebody may have deleted a stream.
+ */
+export function keepProvisioned(broker: Broker, options: ProvisionOptions, log: Logger): Disposable {
+  let connection = new AbortController();
+  const listener = broker.onConnect(() => {
+    connection.abort();
+    connection = new AbortController();
+    void whileConnected(connection.signal);
+  });
+
+  async function whileConnected(signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; broker.isConnected() && !signal.aborted; attempt += 1) {
+      let pauseMs = reprovisionMs * (0.5 + Math.random() / 2);
       try {
         const { jsm } = await broker.jetStream();
         await provision(jsm, options);
-        return;
+        attempt = 0;
       } catch (error) {
+        if (signal.aborted) return;
         log.warn({ err: error, attempt }, 'streams not provisioned, will be tried again');
-        await delay(backoffMs(attempt, retry), undefined, { signal: stopping.signal }).catch(() => undefined);
+        pauseMs = backoffMs(attempt, retry);
       }
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
   return {
     [Symbol.dispose]: () => {
-      stopping.abort();
+      connection.abort();
       listener[Symbol.dispose]();
     },
   };

@@ -1,7 +1,7 @@
 import { type EventName, type EventOf, encodeEvent, subjectOf } from '@prequal/schema';
 import { headers } from 'nats';
 import { z } from 'zod';
-import type { Broker } from './connect.ts';
+import { type Broker, BrokerAwayError } from './connect.ts';
 
 /** An encoded event on its way to the broker, as the outbox keeps it. */
 export type OutgoingMessage = {
@@ -16,8 +16,9 @@ const publishTimeoutMs = 5_000;
 const traced = z.object({ correlationid: z.string(), traceparent: z.string() });
 
 /**
- * Publishes and returns once JetStream has stored the message. Throws `BrokerAwayError` at once without a
- * connection, and the client's own error when the broker refuses or does not answer within 5 s.
+ * Publishes and returns once JetStream has stored the message. Throws `BrokerAwayError`: at once
+ * without a connection, or when the broker refuses (no stream, a full one) or does not answer within 5 s.
+ * None of these is the message's fault.
  */
 export async function publishMessage(broker: Broker, { id, subject, message }: OutgoingMessage): Promise<void> {
   const js = broker.connectedJetStream();
@@ -25,7 +26,11 @@ export async function publishMessage(broker: Broker, { id, subject, message }: O
   const messageHeaders = headers();
   messageHeaders.set('traceparent', traceparent);
   messageHeaders.set('correlation-id', correlationid);
-  await js.publish(subject, message, { msgID: id, headers: messageHeaders, timeout: publishTimeoutMs });
+  try {
+    await js.publish(subject, message, { msgID: id, headers: messageHeaders, timeout: publishTimeoutMs });
+  } catch (error) {
+    throw new BrokerAwayError('JetStream did not store a message', { cause: error });
+  }
 }
 
 /** The event as a message on its subject. Throws when it is not what its schema says. */

@@ -36,7 +36,7 @@ const probeTimeoutMs = 2_000;
 
 /** Opens the pool. Nothing it logs holds a statement or a value. */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { connectTimeoutMs = 5_000, statementTimeoutMs = 10_000, log } = options;
+  const { connectTimeoutMs = 5_000, statementTimeoutMs = 5_000, log } = options;
   const orm = await MikroORM.init({
     clientUrl: options.databaseUrl,
     entities,
@@ -50,8 +50,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       connectionTimeoutMillis: connectTimeoutMs,
       statement_timeout: statementTimeoutMs,
       // Also when the network swallowed the answer: nobody waits for ever.
-      query_timeout: statementTimeoutMs + 2_000,
-      idle_in_transaction_session_timeout: statementTimeoutMs,
+      query_timeout: statementTimeoutMs + 1_000,
+      // Longer than a publish may take, which the sweeper waits for within its transaction.
+      idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
       keepAlive: true,
     },
     debug: false,

@@ -1,19 +1,30 @@
 const awayCodes = new Set([
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
   'EPIPE',
   'ETIMEDOUT',
+  'EHOSTDOWN',
   'EHOSTUNREACH',
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
-  // connection exceptions, too many connections, shutting down or starting, read-only standby, lock or statement timeout
+  // out of disk, memory or connections; shutting down, starting, or ended by an operator or a time limit
+  '53100',
+  '53200',
   '53300',
+  '53400',
   '57P01',
   '57P02',
   '57P03',
+  '57P05',
+  '25P03',
+  // a standby that only reads, an input or output error of the server
   '25006',
+  '58030',
+  // waited too long for a lock, in a deadlock, or over the statement's time
   '55P03',
+  '40P01',
   '57014',
 ]);
 
@@ -27,7 +38,7 @@ export function isDatabaseAway(error: unknown): boolean {
   if (awayCodes.has(code) || code.startsWith('08')) return true;
   // pg has no code for these.
   if (
-    /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/.test(
+    /^(Connection terminated|Connection ended unexpectedly|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/.test(
       error.message,
     )
   )

@@ -31,6 +31,7 @@ const sweepIntervalMs = 1_000;
 /** younger rows are in the hands of whoever wrote them */
 const graceMs = 2_000;
 const sweepBatch = 500;
+const lowestId = '00000000-0000-0000-0000-000000000000';
 
 export function createRelay({ database, publish, isBrokerConnected, log, metrics }: RelayOptions): Relay {
   const published = new Counter({
@@ -70,22 +71,25 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
     }
   }
 
-  /** One batch; true when there may be more. Other sweepers skip the rows that this one has locked. */
-  async function sweepOnce(): Promise<boolean> {
+  /**
+   * One batch of rows beyond `after`; answers its last id when there may be more. Goes past rows that the
+   * broker refuses, so that they hold up no others; other sweepers skip the rows that this one has locked.
+   */
+  async function sweepOnce(after: string): Promise<string | undefined> {
     return database
       .sql()
       .transaction()
       .execute(async (transaction) => {
         const { rows } = await sql<OutboxMessage>`
         select id, subject, message from outbox
-        where created_at < now() - ${graceMs} * interval '1 millisecond'
+        where created_at < now() - ${graceMs} * interval '1 millisecond' and id > ${after}::uuid
         order by id limit ${sweepBatch} for update skip locked`.execute(transaction);
         const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
         const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
         if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(transaction);
         if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
         published.inc({ way: 'sweeper' }, done.length);
-        return rows.length === sweepBatch && done.length > 0;
+        return rows.length === sweepBatch ? rows.at(-1)?.id : undefined;
       });
   }
 
@@ -93,7 +97,8 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
     while (!stopping.signal.aborted) {
       wake = new AbortController();
       try {
-        while (isBrokerConnected() && !stopping.signal.aborted && (await sweepOnce()));
+        let after: string | undefined = lowestId;
+        while (after !== undefined && isBrokerConnected() && !stopping.signal.aborted) after = await sweepOnce(after);
       } catch (error) {
         log.warn({ err: error }, 'outbox sweep failed, will be tried again');
       }
