@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { commonConfig, port, readConfig } from '@prequal/service';
+import { commonConfig, databaseUrl, natsUrl, port, readConfig } from '@prequal/service';
 import { z } from 'zod';
 import { freePort, requireFreePort } from './ports.ts';
 
@@ -33,8 +33,8 @@ export function readStackConfig(env: NodeJS.ProcessEnv, repoRoot: string): Stack
       DECISIONING_PORT: port(4002),
       POSTGRES_PORT: port(0),
       NATS_PORT: port(0),
-      DATABASE_URL: z.string().optional(),
-      NATS_URL: z.string().optional(),
+      DATABASE_URL: databaseUrl.optional(),
+      NATS_URL: natsUrl.optional(),
       PREQUAL_DATA_DIR: z.string().default('.data'),
       LOG_LEVEL: commonConfig.LOG_LEVEL,
     },

@@ -3,6 +3,8 @@ import { startLocalStack } from './start.ts';
 
 // A key press reaches us twice when npm passes it on as well; only a later one means "at once".
 const impatienceMs = 1_000;
+// Longer than every server and service may take in order; beyond it something hangs.
+const stopLimitMs = 60_000;
 
 // The terminal may be gone (closed window, "| head"): what is still running must be stopped all the same.
 process.stdout.on('error', () => {});
@@ -21,6 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     }
     askedAt = performance.now();
     say('Stopping in order; press Ctrl-C again to stop at once.');
+    setTimeout(() => killEverything(signal), stopLimitMs).unref();
     stop.abort(new Error('stopped'));
   });
 }
@@ -43,7 +46,7 @@ try {
     `A synthetic application went through the whole path: ${synthetic.status} in ${Math.round(synthetic.elapsedMs)} ms.`,
   );
   say(
-    `Prequal is ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. GraphiQL: ${gatewayUrl}/graphql (Ctrl-C stops everything)`,
+    `Prequal is ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. ${process.env['NODE_ENV'] === 'production' ? 'API' : 'GraphiQL'}: ${gatewayUrl}/graphql (Ctrl-C stops everything)`,
   );
   await new Promise((resolve) => stop.signal.addEventListener('abort', resolve, { once: true }));
 } catch (error) {

@@ -117,23 +117,33 @@ async function untilReady(
   for (const deadline = Date.now() + readyTimeoutMs; Date.now() < deadline; await delay(20)) {
     if (gone !== undefined) return gone;
     if (signal?.aborted) return 'cancelled';
-    if (await greets(port, name)) return 'ready';
+    if ((await greeting(port, '127.0.0.1'))?.includes(name)) return 'ready';
   }
   return `not ready after ${readyTimeoutMs / 1000} s`;
 }
 
-// The greeting carries the server's name: another server that took the port meanwhile is not ours.
-function greets(port: number, name: string): Promise<boolean> {
+/** Throws an Error for people when none of the servers of NATS_URL answers within 5 s. */
+export async function requireNats(natsUrl: string, signal: AbortSignal): Promise<void> {
+  const servers = natsUrl.split(',').map((server) => new URL(server.trim()));
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline; await delay(200, undefined, { signal })) {
+    for (const { hostname, port } of servers) if (await greeting(Number(port || 4222), hostname)) return;
+  }
+  const hosts = servers.map(({ host }) => host).join(', ');
+  throw new Error(
+    `NATS does not answer at ${hosts}. Start it or correct NATS_URL; without NATS_URL a server of our own is started.`,
+  );
+}
+
+/** What a NATS server says first. It carries the server's name: one that took the port meanwhile is not ours. */
+function greeting(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', timeout: 1_000 });
-    const answer = (greeted: boolean): void => {
+    const socket = connect({ port, host, timeout: 1_000 });
+    const answer = (text?: string): void => {
       socket.destroy();
-      resolve(greeted);
+      resolve(text?.startsWith('INFO {') ? text : undefined);
     };
-    socket.once('data', (chunk) => answer(chunk.toString().startsWith('INFO {') && chunk.includes(name)));
-    socket.once('error', () => answer(false));
-    socket.once('timeout', () => answer(false));
-    socket.once('close', () => answer(false));
+    socket.once('data', (chunk) => answer(chunk.toString()));
+    for (const event of ['error', 'timeout', 'close']) socket.once(event, () => answer());
   });
 }
 

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { StackConfig } from './config.ts';
 import { findNatsServer } from './find-nats-server.ts';
 import type { Log, OnSpawn } from './local-server.ts';
-import { startNatsServer } from './nats-server.ts';
+import { requireNats, startNatsServer } from './nats-server.ts';
 import { startPostgres } from './postgres.ts';
 import type { Started } from './start-all.ts';
 import { supervise } from './supervise.ts';
@@ -45,7 +45,10 @@ export async function natsServer(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<Started<string>> {
-  if (config.natsUrl) return { value: config.natsUrl };
+  if (config.natsUrl) {
+    await requireNats(config.natsUrl, signal);
+    return { value: config.natsUrl };
+  }
   const { binary } = await findNatsServer({ cacheDir: path.join(config.dataDir, 'cache'), env, log, signal });
   const startedAt = performance.now();
   const options = { binary, storeDir: path.join(config.dataDir, 'nats'), log, onSpawn };

@@ -79,11 +79,14 @@ async function migrateDatabase(databaseUrl: string, log: Log): Promise<undefined
   // Loaded here and not at the top: reading MikroORM takes longer than everything before this line.
   const { migrate } = await import('@prequal/persistence');
   const applied = await migrate({ databaseUrl }).catch((error: Error) => {
-    throw new Error(`The database could not be migrated: ${error.message || String(error)}.`, { cause: error });
+    throw new Error(
+      `The database could not be migrated: ${error.message || String(error)}. See that the server of DATABASE_URL runs and that its database and user exist.`,
+      { cause: error },
+    );
   });
   log(
     applied.length > 0
-      ? `Applied ${applied.length} migrations (${seconds(startedAt)}).`
+      ? `Migrated the database: ${applied.join(', ')} (${seconds(startedAt)}).`
       : `The database schema is current (${seconds(startedAt)}).`,
   );
 }

@@ -41,7 +41,9 @@ test('an empty variable counts as absent', () => {
   expect(readConfig(shape, { ...complete, LOG_LEVEL: '', HTTP_PORT: '', LIMIT_MS: '', OPTIONAL: '' })).toEqual(
     readConfig(shape, complete),
   );
-  expect(refusalOf({ ...complete, DATABASE_URL: '' }).message).toContain('DATABASE_URL: the PostgreSQL database');
+  expect(refusalOf({ ...complete, DATABASE_URL: '' }).message).toContain(
+    'DATABASE_URL: must name the PostgreSQL database',
+  );
 });
 
 test('variables that the service does not know are left out', () => {
@@ -75,7 +77,7 @@ test('every wrong variable is named at once, with what it must be', () => {
     .map((line) => line.trim().split(':')[0]);
   expect(new Set(named)).toEqual(new Set(['DATABASE_URL', 'HTTP_PORT', 'LIMIT_MS', 'LOG_LEVEL', 'NATS_URL']));
   expect(named).toHaveLength(5);
-  expect(message).toContain('NATS_URL: the NATS servers, e.g. nats://127.0.0.1:4222');
+  expect(message).toContain('NATS_URL: must name the NATS servers, e.g. nats://127.0.0.1:4222');
 });
 
 test('no refusal repeats a value, which may be a secret', () => {
@@ -83,10 +85,10 @@ test('no refusal repeats a value, which may be a secret', () => {
   const wrong = fc.record({ LOG_LEVEL: secret, HTTP_PORT: secret, LIMIT_MS: secret, DATABASE_POOL_MAX: secret });
   fc.assert(
     fc.property(wrong, secret, (env, password) => {
-      const { message, cause } = refusalOf({ ...env, DATABASE_URL: password });
+      const { message, cause } = refusalOf({ ...env, DATABASE_URL: password, NATS_URL: password });
       expect(message).not.toContain('§');
       expect(cause).toBeUndefined();
-      expect(message.split('\n')).toHaveLength(1 + 5);
+      expect(message.split('\n')).toHaveLength(1 + 6);
     }),
   );
 });

@@ -20,24 +20,38 @@ export function readConfig<Shape extends z.ZodRawShape>(
   throw new ConfigError(`The environment is not complete or not valid. Set or correct:\n${lines.join('\n')}`);
 }
 
+const portRule = 'must be a port, 0 to 65535 (0 = any free one)';
+const countRule = 'must be a whole number, 1 or more';
+
 /** A TCP port; 0 means any free one. */
 export function port(defaultPort: number) {
-  return z.coerce.number().int().min(0).max(65_535).default(defaultPort);
+  return z.coerce.number({ error: portRule }).int(portRule).min(0, portRule).max(65_535, portRule).default(defaultPort);
 }
 
 /** A whole number with its unit in the variable's name, at least 1. */
 export function positiveInt(defaultValue: number) {
-  return z.coerce.number().int().min(1).default(defaultValue);
+  return z.coerce.number({ error: countRule }).int(countRule).min(1, countRule).default(defaultValue);
 }
+
+const natsRule = 'must name the NATS servers, e.g. nats://127.0.0.1:4222 (comma-separated for a cluster)';
+const databaseRule = 'must name the PostgreSQL database, e.g. postgres://user:password@127.0.0.1:5432/prequal';
+
+export const natsUrl = z
+  .string({ error: natsRule })
+  .refine((urls) => urls.split(',').every((url) => /^(nats|tls):\/\/[^/\s]+$/.test(url.trim())), { error: natsRule });
+
+export const databaseUrl = z
+  .string({ error: databaseRule })
+  .refine((url) => URL.canParse(url) && /^postgres(ql)?:\/\/[^/]+\/./.test(url), { error: databaseRule });
 
 /** What every service reads. */
 export const commonConfig = {
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  NATS_URL: z.string({ error: 'the NATS servers, e.g. nats://127.0.0.1:4222 (comma-separated for a cluster)' }),
+  NATS_URL: natsUrl,
 };
 
 /** What a service that uses PostgreSQL reads as well. */
 export const databaseConfig = {
-  DATABASE_URL: z.string({ error: 'the PostgreSQL database, e.g. postgres://user:password@127.0.0.1:5432/prequal' }),
+  DATABASE_URL: databaseUrl,
   DATABASE_POOL_MAX: positiveInt(10),
 };

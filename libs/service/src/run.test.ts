@@ -84,7 +84,7 @@ describe.concurrent('a service process', () => {
   test('tells the runner where it listens, once it works', async () => {
     await using service = await running(serving());
     const { said, messages, output } = service;
-    await said('ready to work');
+    await said('listening');
     await vi.waitUntil(() => messages.length > 0);
     const [{ listening }] = messages as [{ listening: string }];
     expect(listening).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
@@ -101,7 +101,7 @@ describe.concurrent('a service process', () => {
     const slowly = 'await new Promise((resolve) => setImmediate(resolve));';
     await using service = await running(serving(slowly), { ipc });
     const { child, said, exit, output } = service;
-    await said('ready to work');
+    await said('listening');
     child.kill(signal);
     expect(await exit).toEqual({ code: 0, signal: null });
     expect(output.stdout).toContain(`"reason":"${signal}"`);
@@ -113,7 +113,7 @@ describe.concurrent('a service process', () => {
   test('stops in order, and exits 0, when its runner is gone', async () => {
     await using service = await running(serving());
     const { child, said, exit, output } = service;
-    await said('ready to work');
+    await said('listening');
     child.disconnect();
     expect(await exit).toEqual({ code: 0, signal: null });
     expect(output.stdout).toContain('disposed');
@@ -172,7 +172,7 @@ describe.concurrent('a service process', () => {
     const before = `process.once('message', () => { ${fault} });`;
     await using service = await running(serving(), { before });
     const { child, said, exit, output } = service;
-    await said('ready to work');
+    await said('listening');
     child.send('now');
     expect(await exit).toEqual({ code: 1, signal: null });
     expect(output.stdout).toContain('"level":"fatal"');
@@ -183,7 +183,7 @@ describe.concurrent('a service process', () => {
   test('ends with 1 when its disposal fails', async () => {
     await using service = await running(serving(`throw new Error('could not let go');`));
     const { child, said, exit, output } = service;
-    await said('ready to work');
+    await said('listening');
     child.kill('SIGTERM');
     expect(await exit).toEqual({ code: 1, signal: null });
     expect(output.stdout + output.stderr).toContain('could not let go');
@@ -193,7 +193,7 @@ describe.concurrent('a service process', () => {
   test('ends with 1 when its disposal takes longer than 10 seconds', async () => {
     await using service = await running(serving('await new Promise(() => setInterval(() => {}, 1_000));'));
     const { child, said, exit, output } = service;
-    await said('ready to work');
+    await said('listening');
     const askedAt = performance.now();
     child.kill('SIGTERM');
     expect(await exit).toEqual({ code: 1, signal: null });

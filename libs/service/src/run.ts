@@ -34,7 +34,7 @@ export async function run(start: (env: NodeJS.ProcessEnv) => Promise<Service>): 
     process.exit(1);
   });
   process.send?.({ listening: service.url });
-  log.info({ url: service.url }, 'ready to work');
+  log.info({ url: service.url }, 'listening');
 
   const reason = await stopAsked;
   log.info({ reason }, 'stopping');
