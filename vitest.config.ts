@@ -13,7 +13,7 @@ export default defineConfig({
       provider: 'v8',
       include: ['{schema,gateway,scoring,decisioning}/src/**/*.ts', 'libs/*/src/**/*.ts'],
       // An entry only runs its start.ts; it is run for real, in a process of its own, by test/.
-      exclude: ['**/*.test.ts', '**/main.ts', 'libs/testing/**'],
+      exclude: ['**/*.test.ts', '**/main.ts', 'libs/testing/**', '**/crashing-worker.ts'],
       reporter: ['text-summary', 'json-summary'],
       thresholds: {
         lines: 90,

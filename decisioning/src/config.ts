@@ -1,4 +1,4 @@
-import { commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
+import { commonConfig, databaseConfig, port, positiveInt, workerConfig } from '@prequal/service';
 import { z } from 'zod';
 
 export const decisioningConfig = {
@@ -6,6 +6,6 @@ export const decisioningConfig = {
   ...databaseConfig,
   DECISIONING_HOST: z.string().default('127.0.0.1'),
   DECISIONING_PORT: port(4002),
-  STREAM_REPLICAS: positiveInt(1),
+  ...workerConfig,
   DECISIONING_BATCH_MAX: positiveInt(256),
 };

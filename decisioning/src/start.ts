@@ -1,9 +1,26 @@
-import { type Consuming, connectBroker, consume, publishMessage } from '@prequal/messaging';
+import {
+  type Consuming,
+  connectBroker,
+  consume,
+  consumeDeadLetters,
+  type DeadLetter,
+  oneByOne,
+  publishMessage,
+} from '@prequal/messaging';
 import { createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
-import { createLog, createMetrics, Histogram, readConfig, type Service, serveHealth } from '@prequal/service';
+import {
+  counterOf,
+  createLog,
+  createMetrics,
+  Histogram,
+  readConfig,
+  type Service,
+  serveHealth,
+} from '@prequal/service';
 import { v7 as newId } from 'uuid';
 import { decisioningConfig } from './config.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
+import { onDeadLetter } from './on-dead-letter.ts';
 
 /** Starts the decisioning worker: credit reports in, decisions recorded and announced. */
 export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service> {
@@ -55,16 +72,34 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     }),
   );
   stack.use(broker.onConnect(relay.sweep));
+  const worker = {
+    broker,
+    log,
+    metrics,
+    provisioning: { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS },
+    retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
+    isOutage: isDatabaseAway,
+  };
   consuming = stack.use(
     consume('decisioning', {
-      broker,
-      log,
-      metrics,
-      provisioning: { replicas: config.STREAM_REPLICAS },
+      ...worker,
       // Two at once: one batch is being committed while the next one is being decided.
       limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
-      isOutage: isDatabaseAway,
       handle: (reports) => onCreditReportsGenerated({ database, relay, newId, log, observe }, reports),
+    }),
+  );
+  const deadLetters = counterOf(metrics, {
+    name: 'prequal_dead_letters_total',
+    help: 'Messages that were given up and recorded, by the worker that gave up and by class of error',
+    labelNames: ['consumer', 'error_class'],
+  });
+  const countDeadLetter = ({ consumer, errorClass }: DeadLetter) =>
+    deadLetters.inc({ consumer, error_class: errorClass });
+  stack.use(
+    consumeDeadLetters({
+      ...worker,
+      limits: { maxItems: 1, maxConcurrent: 4 },
+      handle: oneByOne((deadLetter) => onDeadLetter({ database, relay, newId, log, countDeadLetter }, deadLetter)),
     }),
   );
   serving = true;

@@ -1,5 +1,5 @@
 import { keyRing } from '@prequal/pan';
-import { commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
+import { brokerConfig, commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
 import { z } from 'zod';
 
 export const gatewayConfig = {
@@ -7,7 +7,7 @@ export const gatewayConfig = {
   ...databaseConfig,
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   GATEWAY_PORT: port(4000),
-  STREAM_REPLICAS: positiveInt(1),
+  ...brokerConfig,
   PAN_ENCRYPTION_KEYS: keyRing,
   PAN_INDEX_KEYS: keyRing,
   NODE_ENV: z.string().optional(),

@@ -27,7 +27,10 @@ export function createApplicationReader(database: Database): ApplicationReader {
       return ids.map((id) => byId.get(id) ?? []);
     }, limits),
     findDecision: inBatches(async (ids) => {
-      const found = await database.em().find(DecisionEntity, { applicationId: { $in: [...new Set(ids)] } });
+      const found = await database
+        .em()
+        .find(DecisionEntity, { applicationId: { $in: [...new Set(ids)] } }, { orderBy: { version: 'asc' } });
+      // The newest of each comes last, and stays.
       const byId = new Map(found.map((decision) => [decision.applicationId, decision]));
       return ids.map((id) => byId.get(id));
     }, limits),

@@ -34,7 +34,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     }),
   );
   const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'gateway', log }));
-  stack.use(keepProvisioned(broker, { replicas: config.STREAM_REPLICAS }, log));
+  stack.use(keepProvisioned(broker, { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS }, log));
   await whenSchemaIsCurrent(database, log);
   const relay = stack.use(
     createRelay({

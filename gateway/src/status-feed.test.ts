@@ -30,7 +30,7 @@ function watching(feed: ReturnType<typeof createStatusFeed>, applicationId: stri
 
 test('once subscribed, the server knows, and every change is signalled to every watcher here', async ({ nats }) => {
   const { jsm } = await nats.broker.jetStream();
-  await provision(jsm, { replicas: 1 });
+  await provision(jsm, { replicas: 1, ackWaitMs: 30_000 });
   await using feed = createStatusFeed({ broker: nats.broker, log: quiet });
   const id = randomUUID();
   const [one, two] = [watching(feed, id), watching(feed, id)];

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { type EventName, events, subjectOf } from './events.ts';
-import { type ConsumerName, consumers, deadLetterSubject, type StreamName, streams } from './pipeline.ts';
+import {
+  attemptsSubject,
+  type ConsumerName,
+  consumers,
+  deadLetterSubject,
+  type StreamName,
+  streams,
+} from './pipeline.ts';
 
 const id = '019a0000-0000-7000-8000-000000000001';
 const consumerNames = Object.keys(consumers) as ConsumerName[];
@@ -48,7 +55,13 @@ describe.each(consumerNames)('%s', (name) => {
   });
 
   test('leaves its dead letters in the stream for them', () => {
-    expect(streamsKeeping(deadLetterSubject(name))).toEqual(['LOAN_DLQ']);
+    expect(streamsKeeping(deadLetterSubject(name, id))).toEqual(['LOAN_DLQ']);
+    expect(streamsKeeping(deadLetterSubject(name, undefined))).toEqual(['LOAN_DLQ']);
+  });
+
+  test('keeps its notes where the newest alone stays', () => {
+    expect(streamsKeeping(attemptsSubject(name, id))).toEqual(['LOAN_ATTEMPTS']);
+    expect(streams.LOAN_ATTEMPTS.maxPerSubject).toBe(1);
   });
 });
 

@@ -6,11 +6,13 @@ import { events } from './events.ts';
  * Streams and consumers are provisioned from it, and handlers are type-checked against it.
  */
 
-type Stream = {
+export type Stream = {
   subjects: readonly string[];
   maxAgeMs: number;
   /** `new`: a full stream refuses, and the outbox keeps the event. `old`: a full stream forgets its oldest. */
   discard: 'new' | 'old';
+  /** older messages of the same subject make way for the newest; without it all are kept */
+  maxPerSubject?: number;
 };
 
 const dayMs = 24 * 60 * 60 * 1_000;
@@ -21,6 +23,8 @@ export const streams = {
   LOAN_CREDIT_REPORTS: { subjects: [all('creditReportGenerated')], maxAgeMs: 7 * dayMs, discard: 'new' },
   LOAN_STATUS: { subjects: [all('statusChanged')], maxAgeMs: 7 * dayMs, discard: 'old' },
   LOAN_DLQ: { subjects: ['loan.dlq.>'], maxAgeMs: 30 * dayMs, discard: 'old' },
+  // Notes on messages that were not handled at their first delivery: workers come and go, and count together.
+  LOAN_ATTEMPTS: { subjects: ['loan.attempts.>'], maxAgeMs: 7 * dayMs, discard: 'old', maxPerSubject: 1 },
 } as const satisfies Record<string, Stream>;
 
 export type StreamName = keyof typeof streams;
@@ -39,9 +43,23 @@ export type ConsumerName = keyof typeof consumers;
 export type Consumed<Name extends ConsumerName> = (typeof consumers)[Name]['consumes'];
 export type Emitted<Name extends ConsumerName> = (typeof consumers)[Name]['emits'][number];
 
-/** Where a message ends that a consumer can never handle. */
-export function deadLetterSubject(consumer: ConsumerName): string {
-  return `loan.dlq.${consumer}`;
+/** The durable consumer that records what the others gave up. What it reads need not be an event at all. */
+export const deadLetterConsumer = { name: 'dead-letters', stream: 'LOAN_DLQ', emits: ['statusChanged'] } as const;
+
+/** Every durable consumer with the stream it reads. */
+export const durables: readonly { name: string; stream: StreamName }[] = [
+  ...Object.entries(consumers).map(([name, { stream }]) => ({ name, stream })),
+  deadLetterConsumer,
+];
+
+/** Where a message ends that a consumer can never handle; `unknown` stands for an application without an id. */
+export function deadLetterSubject(consumer: string, applicationId: string | undefined): string {
+  return `loan.dlq.${consumer}.${applicationId ?? 'unknown'}`;
+}
+
+/** Where a consumer keeps its newest note on the message with this id. */
+export function attemptsSubject(consumer: string, messageId: string): string {
+  return `loan.attempts.${consumer}.${messageId}`;
 }
 
 function all(name: EventName): string {

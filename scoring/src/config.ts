@@ -1,12 +1,12 @@
 import { keyRing } from '@prequal/pan';
-import { commonConfig, port, positiveInt } from '@prequal/service';
+import { commonConfig, port, positiveInt, workerConfig } from '@prequal/service';
 import { z } from 'zod';
 
 export const scoringConfig = {
   ...commonConfig,
   SCORING_HOST: z.string().default('127.0.0.1'),
   SCORING_PORT: port(4001),
-  STREAM_REPLICAS: positiveInt(1),
+  ...workerConfig,
   SCORING_MAX_CONCURRENT: positiveInt(64),
   PAN_ENCRYPTION_KEYS: keyRing,
   NODE_ENV: z.string().optional(),

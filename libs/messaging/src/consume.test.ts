@@ -20,14 +20,17 @@ function report(id = randomUUID()): Report {
   });
 }
 
+const provisioning = { replicas: 1, ackWaitMs: 30_000 };
+
 /** A consumer whose handler remembers what it was given. */
-function consuming(nats: TestNats, options: Partial<ConsumeOptions<'decisioning'>> = {}) {
+function consuming(nats: TestNats, options: Partial<ConsumeOptions<Report>> = {}) {
   const handled: string[] = [];
   const consumer = consume('decisioning', {
     broker: nats.broker,
     log: quiet,
     metrics: createMetrics('test'),
-    provisioning: { replicas: 1 },
+    provisioning,
+    retryDelaysMs: [0, 100],
     limits: { maxItems: 50, maxConcurrent: 2 },
     isOutage: () => false,
     handle: async (events) => {
@@ -43,7 +46,7 @@ const send = (nats: TestNats, event: Report) => publishMessage(nats.broker, toMe
 
 async function ready(nats: TestNats): Promise<void> {
   const { jsm } = await nats.broker.jetStream();
-  await provision(jsm, { replicas: 1 });
+  await provision(jsm, provisioning);
 }
 
 async function unsettled(nats: TestNats): Promise<number> {
@@ -104,7 +107,7 @@ test('a malformed message is dead-lettered with its cause and does not stop the 
   await vi.waitFor(async () => expect((await jsm.streams.info('LOAN_DLQ')).state.messages).toBe(4));
   await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0));
   const first = await jsm.streams.getMessage('LOAN_DLQ', { seq: 1 });
-  expect(first.subject).toBe('loan.dlq.decisioning');
+  expect(first.subject).toBe(`loan.dlq.decisioning.${applicationId}`);
   expect(first.string()).toBe('{');
   expect(first.header.get('prequal-error-class')).toBe('INVALID_MESSAGE');
   expect(first.header.get('prequal-error')).toBe('not JSON');

@@ -3,38 +3,43 @@ import {
   type Consumed,
   type ConsumerName,
   consumers,
+  deadLetterConsumer,
   decodeEvent,
   type EventOf,
   InvalidEventError,
+  type StreamName,
 } from '@prequal/schema';
 import {
   type BatchLimits,
   backoffMs,
-  Counter,
+  counterOf,
   inBatches,
   isolatingBadItems,
   type Logger,
   type Registry,
 } from '@prequal/service';
-import type { ConsumerMessages, JsMsg } from 'nats';
-import { type Broker, BrokerAwayError } from './connect.ts';
-import { deadLetter } from './dead-letter.ts';
+import type { Consumer, JsMsg } from 'nats';
+import type { Broker } from './connect.ts';
+import { type DeadLetter, readDeadLetter } from './dead-letter.ts';
+import { retryTable } from './failures.ts';
+import { createInHand } from './in-hand.ts';
 import { type ProvisionOptions, provision } from './provision.ts';
+import { createSettle, HandedBackError, type Outcome } from './settle.ts';
 
-/** Handles what waits, together. The answer has a place for each event: undefined when done, or why not. */
-export type HandleBatch<Name extends ConsumerName> = (
-  events: readonly EventOf<Consumed<Name>>[],
-) => Promise<readonly (undefined | Error)[]>;
+/** Handles what waits, together. The answer has a place for each item: undefined when done, or why not. */
+export type HandleBatch<Item> = (items: readonly Item[]) => Promise<readonly (undefined | Error)[]>;
 
-export type ConsumeOptions<Name extends ConsumerName> = {
+export type ConsumeOptions<Item> = {
   broker: Broker;
   log: Logger;
   metrics: Registry;
   provisioning: ProvisionOptions;
   limits: BatchLimits;
+  /** waits before each further try of a message whose handler failed, milliseconds; see `retryTable` */
+  retryDelaysMs: readonly number[];
   /** True when a server and not the message is at fault: it is kept and tried again for as long as it takes. */
   isOutage: (error: unknown) => boolean;
-  handle: HandleBatch<Name>;
+  handle: HandleBatch<Item>;
 };
 
 /** A running consumer loop. */
@@ -43,82 +48,120 @@ export type Consuming = AsyncDisposable & {
   isConsuming: () => boolean;
 };
 
-/** Before each further try of a message whose handler failed; the last one repeats. */
-const retryDelaysMs = [0, 5_000, 15_000, 60_000, 300_000] as const;
-const outageRetry = { baseMs: 1_000, maxMs: 15_000 };
+/** What one loop reads, and how. */
+type Source<Item> = {
+  consumer: string;
+  stream: StreamName;
+  read: (message: JsMsg) => { eventId: string | undefined; item: Item };
+  givesUp: boolean;
+};
+
+/** Consumes the events that the pipeline map gives to `name`. A message that is not such an event is dead-lettered. */
+export function consume<Name extends ConsumerName>(
+  name: Name,
+  options: ConsumeOptions<EventOf<Consumed<Name>>>,
+): Consuming {
+  const { stream, consumes } = consumers[name];
+  const read = (message: JsMsg) => {
+    const item = decodeEvent<Consumed<Name>>(consumes, message.string());
+    if (!message.subject.endsWith(`.${item.subject}`)) throw new InvalidEventError('subject: not the one it came on');
+    return { eventId: item.id, item };
+  };
+  return runLoop({ consumer: name, stream, read, givesUp: true }, options);
+}
+
+/** Consumes what the other consumers gave up. A dead letter is never given up itself. */
+export function consumeDeadLetters(options: ConsumeOptions<DeadLetter>): Consuming {
+  const { name, stream } = deadLetterConsumer;
+  const read = (message: JsMsg) => {
+    const item = readDeadLetter(message);
+    return { eventId: item.id, item };
+  };
+  return runLoop({ consumer: name, stream, read, givesUp: false }, options);
+}
+
+const outageRetry = { baseMs: 500, maxMs: 15_000 };
 const restart = { baseMs: 250, maxMs: 5_000 };
+/** How long one request for messages stays open; a stop waits for it, since what is on its way then would be lost. */
+const pullMs = 1_000;
 
 /**
- * The one consumer loop: pulls from the durable consumer `name`, checks each message against its schema,
- * hands what waits to the handler, and acknowledges after the handler's effect is durable. A malformed
- * message is dead-lettered at once; none holds up the others. Disposing stops pulling and waits for what
- * is in hand; whatever was not acknowledged then is delivered again.
+ * The one consumer loop: pulls from a durable consumer and settles each message by itself, see
+ * `createSettle`. While a server is away it pulls nothing; then it takes a single message, and all others
+ * only after that one was handled, so that nobody stampedes what has just come back. Disposing stops
+ * pulling, waits for what is in hand and hands back what was not begun.
  */
-export function consume<Name extends ConsumerName>(name: Name, options: ConsumeOptions<Name>): Consuming {
+function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<Item>): Consuming {
+  const { consumer: name } = source;
   const { broker, log, limits } = options;
-  const handled = new Counter({
+  const { ackWaitMs } = options.provisioning;
+  const outcomes = counterOf(options.metrics, {
     name: 'prequal_messages_total',
     help: 'Messages by what became of them',
     labelNames: ['consumer', 'outcome'],
-    registers: [options.metrics],
   });
-  const handle = inBatches(isolatingBadItems(options.handle, options.isOutage), limits);
-  const inHand = new Set<Promise<void>>();
+  // As much again as is being handled, so that nobody waits for the next pull.
+  const maxInHand = 2 * limits.maxItems * limits.maxConcurrent;
+  const inHand = createInHand(ackWaitMs);
   const stopping = new AbortController();
-  let messages: ConsumerMessages | undefined;
+  /** times in a row that a server was found to be away; 0 means that messages flow */
+  let outages = 0;
+  let connectedOnce = false;
   let pulling = false;
 
-  async function settle(message: JsMsg): Promise<void> {
-    let event: EventOf<Consumed<Name>>;
-    try {
-      event = decodeEvent<Consumed<Name>>(consumers[name].consumes, message.string());
-      if (!message.subject.endsWith(`.${event.subject}`))
-        throw new InvalidEventError('subject: not the one it came on');
-    } catch (error) {
-      if (!(error instanceof InvalidEventError)) throw error;
-      await deadLetter(broker, name, message, { errorClass: 'INVALID_MESSAGE', error: error.message });
-      handled.inc({ consumer: name, outcome: 'dead_lettered' });
-      log.error({ subject: message.subject, problem: error.message }, 'malformed message dead-lettered');
-      return;
-    }
-    await handle(event);
-    message.ack();
-    handled.inc({ consumer: name, outcome: 'handled' });
+  const handle = inBatches(
+    isolatingBadItems<Item, undefined>(async (items) => {
+      if (stopping.signal.aborted) return items.map(() => new HandedBackError());
+      return options.handle(items);
+    }, options.isOutage),
+    limits,
+  );
+  const outageDelayMs = () => backoffMs(Math.max(1, outages), outageRetry);
+  const settle = createSettle<Item>({
+    broker,
+    consumer: name,
+    log,
+    read: source.read,
+    handle,
+    isOutage: options.isOutage,
+    isStopping: () => stopping.signal.aborted,
+    outageDelayMs,
+    retries: retryTable(options.retryDelaysMs),
+    givesUp: source.givesUp,
+  });
+
+  async function take(message: JsMsg): Promise<Outcome> {
+    const outcome = await inHand.hold(message, settle);
+    outcomes.inc({ consumer: name, outcome });
+    if (outcome === 'late') log.warn({ subject: message.subject }, 'in hand for too long, another worker has it now');
+    if (outcome === 'put_off') outages = Math.max(1, outages);
+    return outcome;
   }
 
-  async function take(message: JsMsg): Promise<void> {
-    try {
-      await settle(message);
-    } catch (error) {
-      const attempt = message.info.deliveryCount;
-      const outage = error instanceof BrokerAwayError || options.isOutage(error);
-      const delayMs = outage
-        ? backoffMs(attempt, outageRetry)
-        : backoffMs(1, {
-            baseMs: retryDelaysMs[attempt - 1] ?? retryDelaysMs.at(-1) ?? 0,
-            maxMs: Number.POSITIVE_INFINITY,
-          });
-      log.warn({ err: error, subject: message.subject, attempt, delayMs }, 'message will be tried again');
-      handled.inc({ consumer: name, outcome: outage ? 'put_off' : 'retried' });
-      message.nak(delayMs);
-    }
+  /** True when messages may flow again: one was handled, or failed of its own, or none was there. */
+  async function probe(consumer: Consumer): Promise<boolean> {
+    const message = await consumer.next({ expires: pullMs });
+    return message === null || (await take(message)) !== 'put_off';
   }
 
   async function pull(): Promise<void> {
     const { js, jsm } = await broker.jetStream();
+    connectedOnce = true;
     await provision(jsm, options.provisioning);
-    const consumer = await js.consumers.get(consumers[name].stream, name);
-    messages = await consumer.consume({
-      max_messages: 2 * limits.maxItems * limits.maxConcurrent,
-      // Someone deleted it: leave the loop, provision it again, go on.
-      abort_on_missing_resource: true,
-    });
+    const consumer = await js.consumers.get(source.stream, name);
     pulling = true;
-    if (stopping.signal.aborted) messages.stop();
-    for await (const message of messages) {
-      const taken = take(message);
-      inHand.add(taken);
-      void taken.finally(() => inHand.delete(taken));
+    if (outages > 0 && !(await probe(consumer))) {
+      outages += 1;
+      return;
+    }
+    outages = 0;
+    while (outages === 0 && !stopping.signal.aborted) {
+      const room = await inHand.room(maxInHand);
+      const messages = await consumer.fetch({ max_messages: room, expires: pullMs });
+      for await (const message of messages) {
+        if (outages === 0) void take(message);
+        else message.nak(outageDelayMs());
+      }
     }
   }
 
@@ -132,7 +175,8 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
         pulling = false;
         log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
-      await delay(backoffMs(attempt + 1, restart), undefined, { signal: stopping.signal }).catch(() => undefined);
+      const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, restart);
+      await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   }
 
@@ -141,21 +185,19 @@ export function consume<Name extends ConsumerName>(name: Name, options: ConsumeO
     isConsuming: () => pulling,
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
-      // stop() and not close(): close() after leaving the loop never resolves.
-      messages?.stop();
-      // Without a connection the first pull never began, and nothing is in hand.
-      if (messages) await running;
-      await Promise.all(inHand);
+      // Before the first connection nothing has begun, and nobody knows when there will be one.
+      if (connectedOnce) await running;
+      await inHand[Symbol.asyncDispose]();
+      // What was handed back is on its way when the connection closes.
+      await broker.flush();
     },
   };
 }
 
-/** For handlers that take one event at a time; with `maxItems: 1` none waits for another. */
-export function oneByOne<Name extends ConsumerName>(
-  handle: (event: EventOf<Consumed<Name>>) => Promise<void>,
-): HandleBatch<Name> {
-  return async (events) => {
-    const outcomes = await Promise.allSettled(events.map((event) => handle(event)));
+/** For handlers that take one item at a time; with `maxItems: 1` none waits for another. */
+export function oneByOne<Item>(handle: (item: Item) => Promise<void>): HandleBatch<Item> {
+  return async (items) => {
+    const outcomes = await Promise.allSettled(items.map((item) => handle(item)));
     return outcomes.map((outcome) => {
       if (outcome.status === 'fulfilled') return undefined;
       return outcome.reason instanceof Error ? outcome.reason : new Error('the handler threw a value that is no Error');

@@ -1,4 +1,6 @@
 export * from './connect.ts';
 export * from './consume.ts';
+export type { DeadLetter } from './dead-letter.ts';
+export { UnknownApplicationError } from './failures.ts';
 export * from './provision.ts';
 export * from './publish.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { consumers, dedupeWindowMs, streams } from '@prequal/schema';
+import { dedupeWindowMs, durables, type Stream, streams } from '@prequal/schema';
 import { backoffMs, type Logger } from '@prequal/service';
 import type { JetStreamManager } from 'nats';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats';
@@ -8,15 +8,15 @@ import type { Broker } from './connect.ts';
 export type ProvisionOptions = {
   /** copies of each stream: 1 locally, 3 in a cluster */
   replicas: number;
+  /** a message whose worker has not been heard of for this long is given to another */
+  ackWaitMs: number;
 };
 
-/** A message that is not settled within this is given to another worker. */
-const ackWaitMs = 30_000;
 const maxAckPending = 10_000;
 
 /** Creates or updates every stream and durable consumer of the pipeline map. Doing it again changes nothing. */
-export async function provision(jsm: JetStreamManager, { replicas }: ProvisionOptions): Promise<void> {
-  for (const [name, stream] of Object.entries(streams)) {
+export async function provision(jsm: JetStreamManager, { replicas, ackWaitMs }: ProvisionOptions): Promise<void> {
+  for (const [name, stream] of Object.entries<Stream>(streams)) {
     const config = {
       name,
       subjects: [...stream.subjects],
@@ -24,13 +24,14 @@ export async function provision(jsm: JetStreamManager, { replicas }: ProvisionOp
       retention: RetentionPolicy.Limits,
       discard: stream.discard === 'new' ? DiscardPolicy.New : DiscardPolicy.Old,
       max_age: nanos(stream.maxAgeMs),
+      max_msgs_per_subject: stream.maxPerSubject ?? -1,
       duplicate_window: nanos(dedupeWindowMs),
       num_replicas: replicas,
     };
     const known = await unlessNotFound(jsm.streams.info(name));
     await (known ? jsm.streams.update(name, config) : jsm.streams.add(config));
   }
-  for (const [name, { stream }] of Object.entries(consumers)) {
+  for (const { name, stream } of durables) {
     // Neither `backoff` (it stretches our own delays) nor `max_deliver` (a message would silently disappear).
     await jsm.consumers.add(stream, {
       durable_name: name,

@@ -22,14 +22,25 @@ const traced = z.object({ correlationid: z.string(), traceparent: z.string() });
  */
 export async function publishMessage(broker: Broker, { id, subject, message }: OutgoingMessage): Promise<void> {
   const js = broker.connectedJetStream();
-  const { correlationid, traceparent } = traced.parse(JSON.parse(message));
   const messageHeaders = headers();
-  messageHeaders.set('traceparent', traceparent);
-  messageHeaders.set('correlation-id', correlationid);
+  const trace = traceIn(message);
+  if (trace) {
+    messageHeaders.set('traceparent', trace.traceparent);
+    messageHeaders.set('correlation-id', trace.correlationid);
+  }
   try {
     await js.publish(subject, message, { msgID: id, headers: messageHeaders, timeout: publishTimeoutMs });
   } catch (error) {
     throw new BrokerAwayError('JetStream did not store a message', { cause: error });
+  }
+}
+
+/** Undefined for what is no envelope: a malformed message that an operator replays. */
+function traceIn(message: string): z.output<typeof traced> | undefined {
+  try {
+    return traced.parse(JSON.parse(message));
+  } catch {
+    return undefined;
   }
 }
 

@@ -62,12 +62,13 @@ export const ApplicationEventEntity = defineEntity({
   },
 });
 
-/** One immutable row an application: the decision and its evidence. */
+/** Immutable: what was decided and on what evidence. The one with the highest version counts. */
 export const DecisionEntity = defineEntity({
   name: 'Decision',
   tableName: 'decisions',
   properties: {
     applicationId: p.uuid().primary(),
+    version: p.integer().primary(),
     outcome: p.enum(applicationStatuses).$type<DecisionOutcome>(),
     decidedBy: p.enum(decisionMakers),
     policyVersion: p.string().strictNullable(),

@@ -49,13 +49,18 @@ test('updated_at follows every update', async ({ database }) => {
   expect(rows).toEqual([{ fresh: true }]);
 });
 
-test('history and decisions are append-only, one decision an application', async ({ database }) => {
+test('history and decisions are append-only, one decision a version and one by the policy', async ({ database }) => {
   const id = await insertApplication(database);
-  const decide = () =>
-    sql`insert into decisions (application_id, outcome, decided_by, inputs, reasons)
-      values (${id}, 'REJECTED', 'POLICY', '{}', '[{"code":"A","message":"b"}]')`.execute(database.sql());
-  await decide();
-  await expect(decide()).rejects.toThrow(/duplicate key/);
+  const decide = (version: number, decidedBy: string) =>
+    sql`insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+      values (${id}, ${version}, 'REJECTED', ${decidedBy}, '{}', '[{"code":"A","message":"b"}]')`.execute(
+      database.sql(),
+    );
+  await decide(2, 'SYSTEM');
+  await decide(3, 'POLICY');
+  await expect(decide(3, 'UNDERWRITER')).rejects.toThrow(/decisions_pkey/);
+  await expect(decide(4, 'POLICY')).rejects.toThrow(/decisions_policy_once/);
+  await decide(4, 'UNDERWRITER');
   await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload)
     values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}')`.execute(database.sql());
   for (const statement of [
@@ -70,7 +75,7 @@ test('history and decisions are append-only, one decision an application', async
 
 test('a decision without a reason is refused', async ({ database }) => {
   const id = await insertApplication(database);
-  const statement = sql`insert into decisions (application_id, outcome, decided_by, inputs, reasons)
-    values (${id}, 'REJECTED', 'POLICY', '{}', '[]')`;
+  const statement = sql`insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+    values (${id}, 2, 'REJECTED', 'POLICY', '{}', '[]')`;
   await expect(statement.execute(database.sql())).rejects.toThrow(/decisions_reasons_check/);
 });

@@ -55,3 +55,22 @@ export const databaseConfig = {
   DATABASE_URL: databaseUrl,
   DATABASE_POOL_MAX: positiveInt(10),
 };
+
+/** What everybody who provisions streams and consumers reads: they must agree. */
+export const brokerConfig = {
+  STREAM_REPLICAS: positiveInt(1),
+  CONSUMER_ACK_WAIT_MS: positiveInt(30_000),
+};
+
+const delaysRule = 'must be whole numbers of milliseconds, comma-separated, e.g. 0,5000,15000';
+
+/** What a worker reads. */
+export const workerConfig = {
+  ...brokerConfig,
+  /** before each further try of a message whose handler failed; after the last one it is dead-lettered */
+  CONSUMER_RETRY_DELAYS_MS: z
+    .string()
+    .default('0,5000,15000,60000,300000')
+    .refine((text) => /^\d{1,9}(,\d{1,9})*$/.test(text), { error: delaysRule })
+    .transform((text) => text.split(',').map(Number)),
+};

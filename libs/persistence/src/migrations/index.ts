@@ -1,4 +1,8 @@
 import { Initial } from './20261124000000-initial.ts';
+import { DeadLetters } from './20261125000000-dead-letters.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
-export const migrations = [{ name: '20261124000000-initial', class: Initial }];
+export const migrations = [
+  { name: '20261124000000-initial', class: Initial },
+  { name: '20261125000000-dead-letters', class: DeadLetters },
+];

@@ -1,0 +1,101 @@
+import { type DeadLetter, toMessage } from '@prequal/messaging';
+import { type Database, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
+import { createEvent, type DecisionReason } from '@prequal/schema';
+import { childOf, type Logger } from '@prequal/service';
+import { recordDecisions } from './record-decisions.ts';
+
+export type DeadLetterDeps = {
+  database: Database;
+  relay: Pick<Relay, 'send'>;
+  newId: () => string;
+  log: Logger;
+  /** told of each dead letter that was recorded */
+  countDeadLetter: (deadLetter: DeadLetter) => void;
+};
+
+const reasons: DecisionReason[] = [
+  {
+    code: 'PROCESSING_FAILED',
+    message: 'Your application could not be processed automatically, so an underwriter looks at it.',
+  },
+];
+
+/**
+ * A worker gave a message up: records it for the operators, once, and hands the application behind it to an
+ * underwriter if it is still PENDING, so that nobody waits for ever. Both or neither.
+ */
+export async function onDeadLetter(deps: DeadLetterDeps, deadLetter: DeadLetter): Promise<void> {
+  const { database, relay, log } = deps;
+  const { id: deadLetterId, consumer, errorClass, applicationId } = deadLetter;
+  const announcements = await database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      const within = { sql: () => transaction };
+      if (!(await insert(within, deadLetter))) return undefined;
+      return applicationId === undefined ? [] : referToUnderwriter(deps, within, applicationId, deadLetter);
+    });
+  if (announcements === undefined) return;
+  relay.send(announcements);
+  deps.countDeadLetter(deadLetter);
+  const outcome = announcements.length > 0 ? 'its application goes to an underwriter' : 'no application waits for it';
+  log.error({ deadLetterId, consumer, errorClass, applicationId }, `dead letter recorded, ${outcome}`);
+}
+
+type Executor = Pick<Database, 'sql'>;
+
+/** False when it was recorded before. */
+async function insert(database: Executor, deadLetter: DeadLetter): Promise<boolean> {
+  const { id, consumer, subject, applicationId = null, errorClass, error, deliveries } = deadLetter;
+  const { correlationId = null, traceparent = null, payload } = deadLetter;
+  const { rows } = await sql`
+    insert into dead_letters (id, consumer, subject, application_id, error_class, error, deliveries, correlation_id,
+      traceparent, payload)
+    values (${id}, ${consumer}, ${subject}, ${applicationId}, ${errorClass}, ${error}, ${deliveries}, ${correlationId},
+      ${traceparent}, ${Buffer.from(payload)})
+    on conflict (id) do nothing
+    returning id`.execute(database.sql());
+  return rows.length > 0;
+}
+
+async function referToUnderwriter(
+  { newId }: DeadLetterDeps,
+  database: Executor,
+  applicationId: string,
+  deadLetter: DeadLetter,
+): Promise<OutboxMessage[]> {
+  const { rows } = await sql<{ version: number; correlation_id: string; now: string }>`
+    select version, correlation_id, now()::timestamptz(3) as now
+    from applications where id = ${applicationId} and status = 'PENDING' for update`.execute(database.sql());
+  const application = rows[0];
+  if (!application) return [];
+  const decidedAt = new Date(application.now);
+  const event = createEvent('statusChanged', {
+    id: newId(),
+    source: 'decisioning',
+    applicationId,
+    time: decidedAt,
+    trace: {
+      correlationId: application.correlation_id,
+      traceparent: childOf(deadLetter.traceparent),
+    },
+    data: { status: 'MANUAL_REVIEW', version: application.version + 1, cibilScore: null, reasons },
+  });
+  const message = toMessage('statusChanged', event);
+  await recordDecisions(database, [
+    {
+      applicationId,
+      version: application.version,
+      outcome: 'MANUAL_REVIEW',
+      decidedBy: 'SYSTEM',
+      policy: null,
+      cibilScore: null,
+      reasons,
+      inputs: { deadLetterId: deadLetter.id, errorClass: deadLetter.errorClass },
+      report: null,
+      decidedAt,
+      message,
+    },
+  ]);
+  return [message];
+}

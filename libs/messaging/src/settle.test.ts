@@ -1,0 +1,237 @@
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { createEvent, type EventOf } from '@prequal/schema';
+import { createMetrics } from '@prequal/service';
+import { quiet, type TestNats, test } from '@prequal/testing';
+import { beforeEach, expect, vi } from 'vitest';
+import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
+import { readDeadLetter } from './dead-letter.ts';
+import { UnknownApplicationError } from './failures.ts';
+import { provision } from './provision.ts';
+import { publishMessage, toMessage } from './publish.ts';
+
+type Report = EventOf<'creditReportGenerated'>;
+
+const provisioning = { replicas: 1, ackWaitMs: 1_000 };
+
+function report(): Report {
+  return createEvent('creditReportGenerated', {
+    id: randomUUID(),
+    source: 'scoring',
+    applicationId: randomUUID(),
+    time: new Date(),
+    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
+  });
+}
+
+function consuming(nats: TestNats, options: Partial<ConsumeOptions<Report>>) {
+  return consume('decisioning', {
+    broker: nats.broker,
+    log: quiet,
+    metrics: createMetrics('test'),
+    provisioning,
+    retryDelaysMs: [0, 50, 50],
+    limits: { maxItems: 50, maxConcurrent: 2 },
+    isOutage: () => false,
+    handle: async (events) => events.map(() => undefined),
+    ...options,
+  });
+}
+
+async function send(nats: TestNats, ...events: Report[]): Promise<void> {
+  await Promise.all(events.map((event) => publishMessage(nats.broker, toMessage('creditReportGenerated', event))));
+}
+
+async function deadLetters(nats: TestNats) {
+  const { js } = await nats.broker.jetStream();
+  const consumer = await js.consumers.get('LOAN_DLQ');
+  const { num_pending } = await consumer.info(true);
+  const found: ReturnType<typeof readDeadLetter>[] = [];
+  if (num_pending === 0) return found;
+  for await (const message of await consumer.fetch({ max_messages: num_pending, expires: 1_000 })) {
+    found.push(readDeadLetter(message));
+  }
+  return found;
+}
+
+/** Everything settled and no notes left. */
+async function untilQuiet(nats: TestNats): Promise<void> {
+  const { jsm } = await nats.broker.jetStream();
+  await vi.waitFor(async () => {
+    const { num_pending, num_ack_pending } = await jsm.consumers.info('LOAN_CREDIT_REPORTS', 'decisioning');
+    expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+    expect((await jsm.streams.info('LOAN_ATTEMPTS')).state.messages).toBe(0);
+  }, 10_000);
+}
+
+beforeEach<{ nats: TestNats }>(async ({ nats }) => {
+  const { jsm } = await nats.broker.jetStream();
+  await provision(jsm, provisioning);
+  for (const stream of ['LOAN_CREDIT_REPORTS', 'LOAN_DLQ', 'LOAN_ATTEMPTS']) await jsm.streams.purge(stream);
+});
+
+test('a message that fails every try is dead-lettered after the last, and holds up no other', async ({ nats }) => {
+  const [failing, ...others] = Array.from({ length: 10 }, report);
+  if (!failing) throw new Error('unreachable');
+  let tries = 0;
+  const handled = new Set<string>();
+  await using _ = consuming(nats, {
+    handle: oneByOne(async ({ id }) => {
+      if (id !== failing.id) return void handled.add(id);
+      tries += 1;
+      throw new RangeError('cannot for ABCDE1234F');
+    }),
+  });
+  await send(nats, failing, ...others);
+  await vi.waitFor(() => expect(handled.size).toBe(9));
+  const letters = await vi.waitFor(async () => {
+    const found = await deadLetters(nats);
+    expect(found).toHaveLength(1);
+    return found;
+  }, 5_000);
+  expect(tries).toBe(1 + 3);
+  expect(letters).toMatchObject([
+    {
+      consumer: 'decisioning',
+      subject: `loan.credit-reports.generated.${failing.subject}`,
+      applicationId: failing.subject,
+      errorClass: 'HANDLER_FAILED',
+      // The rest of the sentence held a PAN.
+      error: 'RangeError',
+      correlationId: 'a-test',
+    },
+  ]);
+  expect(JSON.parse(Buffer.from(letters[0]?.payload ?? []).toString())).toMatchObject({ id: failing.id });
+  await untilQuiet(nats);
+});
+
+test('an application that cannot be seen yet is waited for; one that never comes is dead-lettered', async ({
+  nats,
+}) => {
+  const [late, never] = [report(), report()];
+  let looks = 0;
+  const handled: string[] = [];
+  await using _ = consuming(nats, {
+    handle: oneByOne(async ({ id }) => {
+      if (id === never.id || (looks += 1) < 3) throw new UnknownApplicationError('not there');
+      handled.push(id);
+    }),
+  });
+  await send(nats, late, never);
+  await vi.waitFor(() => expect(handled).toEqual([late.id]), 5_000);
+  await vi.waitFor(async () => {
+    expect((await deadLetters(nats)).map(({ errorClass }) => errorClass)).toEqual(['UNKNOWN_APPLICATION']);
+  }, 10_000);
+  await untilQuiet(nats);
+});
+
+test('an outage counts no tries, and while it lasts one message alone asks whether it is over', async ({ nats }) => {
+  const events = Array.from({ length: 40 }, report);
+  let away = true;
+  let probes = 0;
+  const failures = new Map<string, number>();
+  await using _ = consuming(nats, {
+    isOutage: (error) => error instanceof Error && error.message === 'away',
+    // What fails by itself, after the outage, still has all its tries.
+    retryDelaysMs: [0],
+    handle: async (batch) => {
+      if (away) {
+        probes += 1;
+        throw new Error('away');
+      }
+      return batch.map(({ id }) => {
+        failures.set(id, (failures.get(id) ?? 0) + 1);
+        return failures.get(id) === 1 ? new Error('once') : undefined;
+      });
+    },
+  });
+  await send(nats, ...events);
+  await vi.waitFor(() => expect(probes).toBeGreaterThan(0));
+  const atFirst = probes;
+  await vi.waitFor(() => expect(probes).toBeGreaterThanOrEqual(atFirst + 3), 10_000);
+  expect(probes).toBeLessThanOrEqual(atFirst + 4);
+  away = false;
+  await vi.waitFor(() => expect([...failures.values()].filter((times) => times === 2)).toHaveLength(40), 15_000);
+  await untilQuiet(nats);
+  expect(await deadLetters(nats)).toEqual([]);
+});
+
+test.for(['exit', 'block'] as const)(
+  'a handler that makes its process %s ends as a dead letter, and every other message is handled',
+  { timeout: 60_000 },
+  async (deed, { nats }) => {
+    const [culprit, ...others] = Array.from({ length: 30 }, report);
+    if (!culprit) throw new Error('unreachable');
+    const handled = new Set<string>();
+    let starts = 0;
+    await using stack = new AsyncDisposableStack();
+    let stopped = false;
+    const start = (): void => {
+      starts += 1;
+      const child = fork(
+        join(import.meta.dirname, 'crashing-worker.ts'),
+        [nats.url, deed, String(provisioning.ackWaitMs), culprit.id],
+        { execPath: process.execPath, execArgv: [] },
+      );
+      child.on('message', (id) => void handled.add(String(id)));
+      const gone = new Promise<void>((resolve) => {
+        child.once('exit', () => {
+          resolve();
+          if (!stopped) start();
+        });
+      });
+      stack.defer(async () => {
+        stopped = true;
+        if (child.connected) child.disconnect();
+        await gone;
+      });
+    };
+    start();
+    await send(nats, culprit, ...others);
+    await vi.waitFor(
+      async () => {
+        expect((await deadLetters(nats)).map(({ errorClass, payload }) => [errorClass, idOf(payload)])).toEqual([
+          ['HANDLER_UNFINISHED', culprit.id],
+        ]);
+      },
+      { timeout: 40_000, interval: 200 },
+    );
+    handled.delete(culprit.id);
+    expect(handled).toEqual(new Set(others.map(({ id }) => id)));
+    if (deed === 'exit') expect(starts).toBeGreaterThanOrEqual(4);
+    await untilQuiet(nats);
+  },
+);
+
+function idOf(payload: Uint8Array): string {
+  return (JSON.parse(Buffer.from(payload).toString()) as Report).id;
+}
+
+test('a stopping worker hands back what it has not begun, at once', async ({ nats }) => {
+  const gate = Promise.withResolvers<void>();
+  const begun: string[] = [];
+  const consumer = consuming(nats, {
+    // Longer than the test may take: nobody gets a message by waiting for the broker to give it away.
+    provisioning: { replicas: 1, ackWaitMs: 60_000 },
+    limits: { maxItems: 1, maxConcurrent: 1 },
+    handle: oneByOne(async ({ id }) => {
+      begun.push(id);
+      await gate.promise;
+    }),
+  });
+  const events = Array.from({ length: 10 }, report);
+  await send(nats, ...events);
+  await vi.waitFor(() => expect(begun).toHaveLength(1));
+  const stopped = consumer[Symbol.asyncDispose]();
+  gate.resolve();
+  await stopped;
+  const next: string[] = [];
+  await using _ = consuming(nats, {
+    provisioning: { replicas: 1, ackWaitMs: 60_000 },
+    handle: oneByOne(async ({ id }) => void next.push(id)),
+  });
+  await vi.waitFor(() => expect(new Set([...begun, ...next])).toEqual(new Set(events.map(({ id }) => id))), 5_000);
+  expect(begun).toHaveLength(1);
+});

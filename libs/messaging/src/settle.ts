@@ -1,0 +1,168 @@
+import { InvalidEventError } from '@prequal/schema';
+import { inBatches, type Logger } from '@prequal/service';
+import type { JsMsg } from 'nats';
+import { type AttemptNotes, attemptNotes } from './attempts.ts';
+import { type Broker, BrokerAwayError } from './connect.ts';
+import { type DeadLetterCause, deadLetter, identityOf } from './dead-letter.ts';
+import { classOf, describeFailure, jittered, type retryTable } from './failures.ts';
+
+/** What became of a delivery. */
+export type Outcome =
+  | 'handled'
+  | 'dead_lettered'
+  /** it failed and will be delivered again after a wait */
+  | 'retried'
+  /** a server is away: kept, and not counted */
+  | 'put_off'
+  /** the worker stops and had not begun */
+  | 'handed_back'
+  /** the worker was not heard of for so long that another has the message now */
+  | 'late';
+
+/** A delivery in hand. */
+export type Held = {
+  message: JsMsg;
+  /** false once the broker has given it to another worker */
+  isOurs: () => boolean;
+};
+
+export type SettleDeps<Item> = {
+  broker: Broker;
+  /** the durable consumer */
+  consumer: string;
+  log: Logger;
+  /** The message's content, and its event's id if it has one. Throws `InvalidEventError`. */
+  read: (message: JsMsg) => { eventId: string | undefined; item: Item };
+  /** Throws `HandedBackError` for what it has not begun when the worker stops. */
+  handle: (item: Item) => Promise<unknown>;
+  isOutage: (error: unknown) => boolean;
+  isStopping: () => boolean;
+  /** before a message that was put off is delivered again */
+  outageDelayMs: () => number;
+  retries: ReturnType<typeof retryTable>;
+  /** false: what cannot be handled is tried again for ever, as for dead letters themselves */
+  givesUp: boolean;
+};
+
+export class HandedBackError extends Error {
+  override readonly name = 'HandedBackError';
+}
+
+type Known<Item> = Held & { identity: string; item: Item; notes: AttemptNotes };
+
+function isFirst(message: JsMsg): boolean {
+  return message.info.deliveryCount === 1;
+}
+
+const unnoted: AttemptNotes = { unfinished: 0, failures: 0 };
+
+/**
+ * Settles one delivery and tells how: acknowledged after the handler's effect is durable, retried, put off
+ * or dead-lettered. Never throws.
+ *
+ * A message that comes again may have ended or blocked the process that had it, so from then on it is noted
+ * before it is handled. Such a process leaves notes on all it had in hand; these are handled one at a time,
+ * until only the culprit is still noted.
+ */
+export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Promise<Outcome> {
+  const { broker, consumer, log, retries } = deps;
+  const attempts = attemptNotes(broker, consumer);
+  const alone = inBatches<Known<Item>, Outcome>(async ([known]) => (known ? [await noteAndHandle(known)] : []), {
+    maxItems: 1,
+    maxConcurrent: 1,
+  });
+
+  async function settle(held: Held): Promise<Outcome> {
+    const { message } = held;
+    let read: ReturnType<typeof deps.read>;
+    try {
+      read = deps.read(message);
+    } catch (error) {
+      if (!(error instanceof InvalidEventError)) throw error;
+      return giveUp(held, identityOf(message, undefined), { errorClass: 'INVALID_MESSAGE', error: error.message });
+    }
+    const known = { ...held, item: read.item, identity: identityOf(message, read.eventId), notes: unnoted };
+    return isFirst(message) ? handle(known) : settleAgain(known);
+  }
+
+  async function settleAgain(known: Known<Item>): Promise<Outcome> {
+    const notes = await attempts.read(known.identity);
+    const limit = retries.HANDLER_UNFINISHED.length;
+    if (notes.unfinished >= limit && deps.givesUp) {
+      const error = `its handler ended or blocked the process ${limit} times`;
+      return giveUp(known, known.identity, { errorClass: 'HANDLER_UNFINISHED', error });
+    }
+    return (notes.unfinished === 0 ? noteAndHandle : alone)({ ...known, notes });
+  }
+
+  async function noteAndHandle(known: Known<Item>): Promise<Outcome> {
+    if (deps.isStopping()) throw new HandedBackError();
+    // It waited behind one that blocked the process, and must not be blamed for that.
+    if (!known.isOurs()) return 'late';
+    const { notes } = known;
+    await attempts.write(known.identity, { ...notes, unfinished: notes.unfinished + 1 });
+    return handle(known);
+  }
+
+  async function handle(known: Known<Item>): Promise<Outcome> {
+    const { message, identity } = known;
+    try {
+      await deps.handle(known.item);
+    } catch (error) {
+      return afterFailure(known, error);
+    }
+    // The note that it did not finish stays: it took the process from all others for too long.
+    if (!known.isOurs()) return 'late';
+    if (!isFirst(message)) await attempts.forget(identity);
+    message.ack();
+    return 'handled';
+  }
+
+  async function afterFailure(known: Known<Item>, error: unknown): Promise<Outcome> {
+    const { message, identity, notes } = known;
+    if (!known.isOurs()) return 'late';
+    if (isNobodysFault(error)) {
+      // As it was before: this try does not count.
+      if (!isFirst(message)) await attempts.write(identity, notes);
+      throw error;
+    }
+    const failures = notes.failures + 1;
+    const errorClass = classOf(error);
+    const delays = retries[errorClass];
+    const delayMs = delays[failures - 1] ?? (deps.givesUp ? undefined : delays.at(-1));
+    if (delayMs === undefined) return giveUp(known, identity, { errorClass, error: describeFailure(error) });
+    await attempts.write(identity, { ...notes, failures });
+    log.warn({ err: error, subject: message.subject, attempt: failures, delayMs }, 'message will be tried again');
+    message.nak(jittered(delayMs));
+    return 'retried';
+  }
+
+  async function giveUp({ message }: Held, identity: string, cause: DeadLetterCause): Promise<Outcome> {
+    await deadLetter(broker, consumer, message, identity, cause);
+    if (!isFirst(message)) await attempts.forget(identity);
+    log.error(
+      { subject: message.subject, errorClass: cause.errorClass, problem: cause.error },
+      'message dead-lettered',
+    );
+    return 'dead_lettered';
+  }
+
+  function isNobodysFault(error: unknown): boolean {
+    return error instanceof HandedBackError || error instanceof BrokerAwayError || deps.isOutage(error);
+  }
+
+  return async (held) => {
+    try {
+      return await settle(held);
+    } catch (error) {
+      if (error instanceof HandedBackError) {
+        held.message.nak();
+        return 'handed_back';
+      }
+      const delayMs = deps.outageDelayMs();
+      log.warn({ err: error, subject: held.message.subject, delayMs }, 'message put off');
+      held.message.nak(delayMs);
+      return 'put_off';
+    }
+  };
+}
