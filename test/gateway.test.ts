@@ -137,10 +137,10 @@ test('a request that is in hand is answered before the gateway is gone', async (
   const gateway = await startGateway(stack.env);
   await using client = connectClient(gateway.url);
   const waitingWrites = async () => {
-    // Only those of gateways: a worker may still be deciding what an earlier test left.
+    // Only submissions: others may be busy with what an earlier test left.
     const { rows } = await sql`
       select 1 from pg_stat_activity
-      where wait_event_type = 'Lock' and datname = current_database() and application_name = 'gateway'`.execute(
+      where wait_event_type = 'Lock' and datname = current_database() and query ~ '^\\s*with input as' and application_name = 'gateway'`.execute(
       database.sql(),
     );
     return rows;
@@ -185,6 +185,24 @@ test('while NATS is away, submissions are accepted, watchers stay, and all is de
     ]);
   }
   await watchedBefore.return?.();
+});
+
+test('when NATS has lost everything it had stored, every pending application is still decided', async ({
+  stack,
+  nats,
+}) => {
+  const paused = await stack.withoutScoring();
+  const ids = await Promise.all(Array.from({ length: 5 }, () => submit(stack.client)));
+  const ends = ids.map((id) => watchToEnd(stack.otherClient, id));
+  const { jsm } = await nats.broker.jetStream();
+  await vi.waitFor(async () => {
+    const { state } = await jsm.streams.info('LOAN_APPLICATIONS', { subjects_filter: '>' });
+    for (const id of ids) expect(state.subjects).toHaveProperty([`loan.applications.submitted.${id}`]);
+  });
+  const outage = await nats.wiped();
+  await outage[Symbol.asyncDispose]();
+  await paused[Symbol.asyncDispose]();
+  for (const updates of await Promise.all(ends)) expect(updates.at(-1)).toMatchObject({ status: 'PRE_APPROVED' });
 });
 
 test('a gateway that starts while NATS is away serves submissions', async ({ stack, nats }) => {

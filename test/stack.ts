@@ -38,6 +38,7 @@ export const test = base.extend<{ $file: { stack: TestStack } }>({
         SCORING_PORT: '0',
         DECISIONING_PORT: '0',
         LOG_LEVEL: 'silent',
+        RECONCILE_AFTER_MS: '1000',
         SYNTHETIC_TOKEN: syntheticToken,
         CORS_ORIGINS: 'https://partner.example',
       };

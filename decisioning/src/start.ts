@@ -7,11 +7,18 @@ import {
   oneByOne,
   publishMessage,
 } from '@prequal/messaging';
-import { createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
+import {
+  countOpenDeadLetters,
+  createRelay,
+  isDatabaseAway,
+  openDatabase,
+  whenSchemaIsCurrent,
+} from '@prequal/persistence';
 import {
   counterOf,
   createLog,
   createMetrics,
+  gaugeOf,
   Histogram,
   readConfig,
   type Service,
@@ -93,6 +100,11 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     help: 'Messages that were given up and recorded, by the worker that gave up and by class of error',
     labelNames: ['consumer', 'error_class'],
   });
+  gaugeOf(
+    metrics,
+    { name: 'prequal_dead_letters_open', help: 'Dead letters that nobody has replayed or discarded yet' },
+    () => countOpenDeadLetters(database),
+  );
   const countDeadLetter = ({ consumer, errorClass }: DeadLetter) =>
     deadLetters.inc({ consumer, error_class: errorClass });
   stack.use(

@@ -24,6 +24,10 @@ export const gatewayConfig = {
     .refine((origins) => origins.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin), {
       error: 'must be origins, comma-separated, each like https://app.example.com',
     }),
+  /** An application that is PENDING for longer without a message is given back to the queue. */
+  RECONCILE_AFTER_MS: positiveInt(120_000),
+  /** Each watched application is looked up again at least this often, in case the network lost a change. */
+  STATUS_SWEEP_MS: positiveInt(60_000),
   GATEWAY_MAX_BODY_BYTES: positiveInt(32 * 1024),
   /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
   SYNTHETIC_TOKEN: z.string().min(16).optional(),

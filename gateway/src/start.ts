@@ -3,9 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
-import { createRelay, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
+import { createRelay, openDatabase, startReconciler, whenSchemaIsCurrent } from '@prequal/persistence';
 import { createSchema } from '@prequal/schema/graphql';
-import { Counter, createLog, createMetrics, Gauge, readConfig, type Service } from '@prequal/service';
+import { Counter, createLog, createMetrics, gaugeOf, readConfig, type Service } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
 import { gatewayConfig } from './config.ts';
@@ -17,6 +17,7 @@ import { createReadStatus } from './read-status.ts';
 import { serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createSubmitApplication } from './submit-application.ts';
+import { resubmittedMessage } from './submitted-message.ts';
 
 /** Starts the gateway: the GraphQL API on HTTP, SSE and WebSocket. */
 export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
@@ -46,16 +47,22 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     }),
   );
   stack.use(broker.onConnect(relay.sweep));
-  const feed = stack.use(createStatusFeed({ broker, log }));
-  new Gauge({
-    name: 'prequal_watched_applications',
-    help: 'Applications with at least one watcher on this gateway',
-    registers: [metrics],
-    collect() {
-      this.set(feed.watchedCount());
-    },
-  });
-
+  stack.use(
+    startReconciler({
+      database,
+      relay,
+      toMessage: (stranded) => resubmittedMessage(stranded, v7()),
+      afterMs: config.RECONCILE_AFTER_MS,
+      log,
+      metrics,
+    }),
+  );
+  const feed = stack.use(createStatusFeed({ broker, log, sweepIntervalMs: config.STATUS_SWEEP_MS }));
+  gaugeOf(
+    metrics,
+    { name: 'prequal_watched_applications', help: 'Applications with at least one watcher on this gateway' },
+    feed.watchedCount,
+  );
   const accepted = new Counter({
     name: 'prequal_applications_accepted_total',
     help: 'Applications stored; replays of an idempotency key are not counted',

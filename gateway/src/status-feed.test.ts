@@ -31,7 +31,7 @@ function watching(feed: ReturnType<typeof createStatusFeed>, applicationId: stri
 test('once subscribed, the server knows, and every change is signalled to every watcher here', async ({ nats }) => {
   const { jsm } = await nats.broker.jetStream();
   await provision(jsm, { replicas: 1, ackWaitMs: 30_000 });
-  await using feed = createStatusFeed({ broker: nats.broker, log: quiet });
+  await using feed = createStatusFeed({ broker: nats.broker, log: quiet, sweepIntervalMs: 60_000 });
   const id = randomUUID();
   const [one, two] = [watching(feed, id), watching(feed, id)];
   await one.subscribed;
@@ -49,7 +49,7 @@ test('once subscribed, the server knows, and every change is signalled to every 
 });
 
 test('the subscription goes with the last watcher and comes back with the next', async ({ nats }) => {
-  await using feed = createStatusFeed({ broker: nats.broker, log: quiet });
+  await using feed = createStatusFeed({ broker: nats.broker, log: quiet, sweepIntervalMs: 60_000 });
   const id = randomUUID();
   const [one, two] = [watching(feed, id), watching(feed, id)];
   one.stop();
@@ -67,7 +67,7 @@ test('the subscription goes with the last watcher and comes back with the next',
 });
 
 test('a malformed message makes its watchers look, and harms no others', async ({ nats }) => {
-  await using feed = createStatusFeed({ broker: nats.broker, log: quiet });
+  await using feed = createStatusFeed({ broker: nats.broker, log: quiet, sweepIntervalMs: 60_000 });
   const id = randomUUID();
   const watcher = watching(feed, id);
   await watcher.subscribed;
@@ -86,7 +86,7 @@ test('now and then everyone looks, whatever the network lost', async ({ nats }) 
 });
 
 test('when NATS comes back everyone looks once it knows their subscriptions again', async ({ nats }) => {
-  await using feed = createStatusFeed({ broker: nats.broker, log: quiet });
+  await using feed = createStatusFeed({ broker: nats.broker, log: quiet, sweepIntervalMs: 60_000 });
   const id = randomUUID();
   const watcher = watching(feed, id);
   await watcher.subscribed;

@@ -17,7 +17,7 @@ export type StatusFeedOptions = {
   broker: Broker;
   log: Logger;
   /** Repairs what the network lost; between half of it and all of it passes between two looks. */
-  sweepIntervalMs?: number;
+  sweepIntervalMs: number;
 };
 
 /** after a reconnect every gateway looks at once; within this they spread out */
@@ -29,7 +29,7 @@ const flushLimitMs = 2_000;
 type Watched = { listeners: Set<(signal: Signal) => void>; unsubscribe: () => void };
 
 /** One NATS subscription a watched application, however many watch it here; released with the last of them. */
-export function createStatusFeed({ broker, log, sweepIntervalMs = 60_000 }: StatusFeedOptions): StatusFeed {
+export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOptions): StatusFeed {
   const watched = new Map<string, Watched>();
   const stopping = new AbortController();
   // Watchers that come in the same turn share one round trip to the server.

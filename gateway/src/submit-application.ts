@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { toMessage } from '@prequal/messaging';
 import { type KeyedDigests, maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
-import { type Application, createEvent, formatRupees, Refusal } from '@prequal/schema';
+import { type Application, formatRupees, Refusal } from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
 import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
+import { submittedMessage } from './submitted-message.ts';
 
 export type SubmitDeps = {
   database: Database;
@@ -81,19 +81,6 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
   const { input, trace } = submission;
   const id = deps.newId();
   const panCiphertext = deps.encryptPan(input.panNumber, id);
-  const event = createEvent('applicationSubmitted', {
-    id: deps.newId(),
-    source: 'gateway',
-    applicationId: id,
-    time: deps.now(),
-    trace,
-    data: {
-      panCiphertext: panCiphertext.toString('base64'),
-      monthlyIncomeInr: input.monthlyIncomePaise,
-      loanAmountInr: input.loanAmountPaise,
-      loanType: input.loanType,
-    },
-  });
   const { idempotencyKey, ...stated } = input;
   return {
     id,
@@ -104,7 +91,16 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
     keyDigest: idempotencyKey === null ? null : createHash('sha256').update(idempotencyKey).digest(),
     // An array: the order of an object's keys is not part of what was said.
     fingerprint: idempotencyKey === null ? null : deps.fingerprint(JSON.stringify(fingerprinted(stated))),
-    message: toMessage('applicationSubmitted', event),
+    message: submittedMessage({
+      eventId: deps.newId(),
+      applicationId: id,
+      panCiphertext,
+      monthlyIncomePaise: input.monthlyIncomePaise,
+      loanAmountPaise: input.loanAmountPaise,
+      loanType: input.loanType,
+      time: deps.now(),
+      trace,
+    }),
   };
 }
 

@@ -175,7 +175,7 @@ test.for(['exit', 'block'] as const)(
         [nats.url, deed, String(provisioning.ackWaitMs), culprit.id],
         { execPath: process.execPath, execArgv: [] },
       );
-      child.on('message', (id) => void handled.add(String(id)));
+      child.on('message', (id) => void handled.add(id as string));
       const gone = new Promise<void>((resolve) => {
         child.once('exit', () => {
           resolve();

@@ -1,5 +1,7 @@
 export * from './database.ts';
+export * from './dead-letters.ts';
 export * from './entities.ts';
 export * from './errors.ts';
 export * from './migrate.ts';
+export * from './reconciler.ts';
 export * from './relay.ts';

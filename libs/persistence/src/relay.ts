@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Counter, Gauge, inBatches, type Logger, type Registry } from '@prequal/service';
+import { Counter, gaugeOf, inBatches, type Logger, type Registry } from '@prequal/service';
 import { type Database, sql } from './database.ts';
 
 /** A row of the outbox: an event that is committed and not yet known to be in its stream. */
@@ -40,14 +40,22 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
     labelNames: ['way'],
     registers: [metrics],
   });
-  new Gauge({
-    name: 'prequal_outbox_in_flight',
-    help: 'Events published and not yet acknowledged by the broker',
-    registers: [metrics],
-    collect() {
-      this.set(inFlight.size);
+  gaugeOf(
+    metrics,
+    { name: 'prequal_outbox_in_flight', help: 'Events published and not yet acknowledged by the broker' },
+    () => inFlight.size,
+  );
+  gaugeOf(
+    metrics,
+    { name: 'prequal_outbox_oldest_seconds', help: 'Age of the oldest event in the outbox; 0 when it is empty' },
+    async () => {
+      const { rows } = await sql<{ age: number }>`
+        select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age from outbox`.execute(
+        database.sql(),
+      );
+      return rows[0]?.age ?? 0;
     },
-  });
+  );
   const inFlight = new Set<Promise<void>>();
   const stopping = new AbortController();
   let wake = new AbortController();

@@ -11,6 +11,8 @@ export type TestNats = AsyncDisposable & {
   url: string;
   /** Stops the server; disposing the answer starts it again, on the same port and with its streams. */
   away: () => Promise<AsyncDisposable>;
+  /** The same, and everything it had stored is gone when it starts again. */
+  wiped: () => Promise<AsyncDisposable>;
   /** A connection of the test's own. */
   broker: Broker;
   /** What the server knows: connections by name with their subscriptions. */
@@ -29,15 +31,21 @@ export async function startTestNats(): Promise<TestNats> {
     };
     return known.map(({ name, subscriptions_list }) => ({ name: name ?? '', subscriptions: subscriptions_list ?? [] }));
   };
+  const away = async () => {
+    await server[Symbol.asyncDispose]();
+    return {
+      [Symbol.asyncDispose]: async () => {
+        server = await start(server.port);
+      },
+    };
+  };
   return {
     url: server.url,
-    away: async () => {
-      await server[Symbol.asyncDispose]();
-      return {
-        [Symbol.asyncDispose]: async () => {
-          server = await start(server.port);
-        },
-      };
+    away,
+    wiped: async () => {
+      const outage = await away();
+      await rm(join(folder, 'jetstream'), { recursive: true });
+      return outage;
     },
     broker,
     connections,

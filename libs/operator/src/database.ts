@@ -1,0 +1,21 @@
+import path from 'node:path';
+import { readReadyFile } from '@prequal/local-stack';
+import { type Database, openDatabase } from '@prequal/persistence';
+import { ConfigError, databaseUrl } from '@prequal/service';
+
+const repoRoot = path.resolve(import.meta.dirname, '../../..');
+
+/**
+ * The database an operator means: DATABASE_URL, else that of the local stack which runs on PREQUAL_DATA_DIR.
+ * Throws `ConfigError` when there is neither.
+ */
+export async function openOperatorsDatabase(env: NodeJS.ProcessEnv): Promise<Database> {
+  const dataDir = path.resolve(repoRoot, env['PREQUAL_DATA_DIR'] || '.data');
+  const url = env['DATABASE_URL'] || (await readReadyFile(dataDir))?.databaseUrl;
+  if (url === undefined) {
+    throw new ConfigError('Set DATABASE_URL to the database of Prequal, or start the local stack with npm start.');
+  }
+  const checked = databaseUrl.safeParse(url);
+  if (!checked.success) throw new ConfigError(`DATABASE_URL ${checked.error.issues[0]?.message}`);
+  return openDatabase({ databaseUrl: checked.data, poolMax: 2, applicationName: 'prequal-operator' });
+}

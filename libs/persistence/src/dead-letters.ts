@@ -1,0 +1,142 @@
+import { type Application, Refusal } from '@prequal/schema';
+import { type Database, sql } from './database.ts';
+
+/** OPEN until an operator has replayed or discarded it. */
+export const deadLetterStates = ['OPEN', 'REPLAYED', 'DISCARDED'] as const;
+export type DeadLetterState = (typeof deadLetterStates)[number];
+
+/** A dead letter as operators see it. Its payload is read by `findDeadLetter` alone. */
+export type StoredDeadLetter = {
+  id: string;
+  state: DeadLetterState;
+  consumer: string;
+  subject: string;
+  applicationId: Application['id'] | null;
+  errorClass: string;
+  error: string;
+  deliveries: number;
+  correlationId: string | null;
+  createdAt: Date;
+  resolvedAt: Date | null;
+  resolvedBy: string | null;
+  resolution: string | null;
+};
+
+export type DeadLetterFilter = {
+  state?: DeadLetterState | undefined;
+  errorClass?: string | undefined;
+  consumer?: string | undefined;
+};
+
+const columns = sql`id, state, consumer, subject, application_id as "applicationId", error_class as "errorClass", error,
+  deliveries, correlation_id as "correlationId", created_at as "createdAt", resolved_at as "resolvedAt",
+  resolved_by as "resolvedBy", resolution`;
+
+/** Newest first, at most `limit`. */
+export async function listDeadLetters(
+  database: Database,
+  { state, errorClass, consumer }: DeadLetterFilter,
+  limit: number,
+): Promise<StoredDeadLetter[]> {
+  const { rows } = await sql<StoredDeadLetter>`
+    select ${columns} from dead_letters
+    where (${state ?? null}::text is null or state = ${state ?? null})
+      and (${errorClass ?? null}::text is null or error_class = ${errorClass ?? null})
+      and (${consumer ?? null}::text is null or consumer = ${consumer ?? null})
+    order by created_at desc, id desc limit ${limit}`.execute(database.sql());
+  return rows.map(withDates);
+}
+
+/** One dead letter with the bytes of its message. Throws `Refusal` NOT_FOUND. */
+export async function findDeadLetter(database: Database, id: string): Promise<StoredDeadLetter & { payload: Buffer }> {
+  const { rows } = await sql<StoredDeadLetter & { payload: Buffer }>`
+    select ${columns}, payload from dead_letters where id = ${id}`.execute(database.sql());
+  if (!rows[0]) throw unknown();
+  return withDates(rows[0]);
+}
+
+export async function countOpenDeadLetters(database: Database): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::integer as count from dead_letters where state = 'OPEN'`.execute(database.sql());
+  return rows[0]?.count ?? 0;
+}
+
+/** Who resolves a dead letter, and under which id its message goes back. */
+export type Resolution = { id: string; by: string };
+
+/**
+ * Puts the original message back on its subject, through the outbox and under a new message id: what
+ * workers had noted about the first one does not count against it. Throws `Refusal` NOT_FOUND,
+ * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is no text.
+ */
+export async function replayDeadLetter(
+  database: Database,
+  { id, by, messageId }: Resolution & { messageId: string },
+): Promise<StoredDeadLetter> {
+  return database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      const within = { sql: () => transaction };
+      const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
+      const message = textOf(resolved.payload);
+      if (message === undefined) {
+        throw new Refusal('NOT_REPLAYABLE', 'Its payload is no text, so no consumer can ever read it. Discard it.');
+      }
+      await sql`
+        insert into outbox (id, application_id, subject, message)
+        values (${messageId}, ${resolved.applicationId ?? messageId}, ${resolved.subject},
+          ${withId(message, messageId)})`.execute(transaction);
+      const { payload: _, ...deadLetter } = resolved;
+      return deadLetter;
+    });
+}
+
+/** Closes a dead letter without replaying it. Throws `Refusal` NOT_FOUND, ALREADY_RESOLVED. */
+export async function discardDeadLetter(
+  database: Database,
+  { id, by, reason }: Resolution & { reason: string },
+): Promise<StoredDeadLetter> {
+  const { payload: _, ...deadLetter } = await resolve(database, { id, by, state: 'DISCARDED', resolution: reason });
+  return deadLetter;
+}
+
+async function resolve(
+  database: Pick<Database, 'sql'>,
+  { id, by, state, resolution }: Resolution & { state: DeadLetterState; resolution: string },
+): Promise<StoredDeadLetter & { payload: Buffer }> {
+  const { rows } = await sql<StoredDeadLetter & { payload: Buffer }>`
+    update dead_letters set state = ${state}, resolved_at = now(), resolved_by = ${by}, resolution = ${resolution}
+    where id = ${id} and state = 'OPEN'
+    returning ${columns}, payload`.execute(database.sql());
+  if (rows[0]) return withDates(rows[0]);
+  const { rows: known } = await sql`select 1 from dead_letters where id = ${id}`.execute(database.sql());
+  throw known.length === 0
+    ? unknown()
+    : new Refusal('ALREADY_RESOLVED', 'This dead letter was replayed or discarded before.');
+}
+
+function unknown(): Refusal {
+  return new Refusal('NOT_FOUND', 'There is no dead letter with this id.');
+}
+
+function withDates<Row extends StoredDeadLetter>(row: Row): Row {
+  return { ...row, createdAt: new Date(row.createdAt), resolvedAt: row.resolvedAt && new Date(row.resolvedAt) };
+}
+
+function textOf(payload: Buffer): string | undefined {
+  const text = payload.toString('utf8');
+  // PostgreSQL keeps no NUL in a text.
+  return Buffer.from(text).equals(payload) && !text.includes('\u0000') ? text : undefined;
+}
+
+/** The envelope with another event id; what is no envelope stays as it is. */
+function withId(message: string, id: string): string {
+  try {
+    const envelope: unknown = JSON.parse(message);
+    const isEnvelope = typeof envelope === 'object' && envelope !== null && 'specversion' in envelope;
+    return isEnvelope ? JSON.stringify({ ...envelope, id }) : message;
+  } catch {
+    return message;
+  }
+}
