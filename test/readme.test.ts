@@ -31,7 +31,7 @@ test('every file and command it names exists', async () => {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
   };
-  const commands = [...readme.matchAll(/(?:^|`)npm (?:run )?([a-z:]+)/gm)].map((match) => match[1] ?? '');
+  const commands = [...readme.matchAll(/(?:^|`)npm (?:run )?([a-z:-]+)/gm)].map((match) => match[1] ?? '');
   expect(commands.filter((command) => !(command in scripts))).toEqual([]);
   const paths = [...readme.matchAll(/`((?:schema|gateway|scoring|decisioning|libs)\/[^`]*)`/g)].map(
     (match) => match[1] ?? '',
