@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { startGateway } from '@prequal/gateway';
@@ -131,6 +132,28 @@ test('stopping closes sockets with a code the client retries, and cuts SSE witho
   expect(await closed.promise).toBe(1001);
   // Neither says that the stream is complete: that would lose the decision for good.
   expect((await ends).map((end) => end.status)).toEqual(['rejected', 'rejected']);
+});
+
+test('the sockets of a gateway that stops are closed in batches, so that their clients do not all come back at once', async ({
+  stack,
+}) => {
+  const gateway = await startGateway(stack.env);
+  const sockets = Array.from(
+    { length: 120 },
+    () => new WebSocket(`${gateway.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws'),
+  );
+  await Promise.all(sockets.map((socket) => once(socket, 'open')));
+  const closedAt: number[] = [];
+  for (const socket of sockets) {
+    socket.once('close', (code) => {
+      expect(code).toBe(1001);
+      closedAt.push(performance.now());
+    });
+  }
+  await gateway[Symbol.asyncDispose]();
+  await expect.poll(() => closedAt.length).toBe(120);
+  const gaps = closedAt.slice(1).map((at, index) => at - (closedAt[index] ?? 0));
+  expect(gaps.filter((gap) => gap > 50).length).toBeGreaterThanOrEqual(2);
 });
 
 test('a request that is in hand is answered before the gateway is gone', async ({ stack, database }) => {

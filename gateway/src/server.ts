@@ -4,6 +4,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import type { RequestContext, RequestFacts } from './context.ts';
+import { cutInBatches } from './cut-in-batches.ts';
 import { headerOf, refusalOf } from './http-request.ts';
 import { graphqlOverWebSocket } from './websocket.ts';
 
@@ -21,6 +22,8 @@ export type ServerOptions = {
 
 /** frames of a WebSocket client: a subscription's document and variables fit many times */
 const maxFrameBytes = 16 * 1024;
+/** the close code after which clients connect again */
+const goingAway = 1001;
 /** a request that was accepted before the stop is given this long to be answered */
 const drainLimitMs = 5_000;
 
@@ -89,14 +92,17 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
     [Symbol.asyncDispose]: async () => {
       stopping = true;
       const closed = new Promise((resolve) => server.close(resolve));
-      // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
-      for (const response of open) if (isEventStream(response)) response.destroy();
       server.closeIdleConnections();
       const limit = setTimeout(() => {
         server.closeAllConnections();
         // Those that did not answer the close frame.
         for (const socket of sockets.clients) socket.terminate();
       }, drainLimitMs);
+      await cutInBatches([
+        ...[...sockets.clients].map((socket) => () => socket.close(goingAway, 'The gateway stops, connect again')),
+        // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
+        ...[...open].filter(isEventStream).map((response) => () => response.destroy()),
+      ]);
       await graphqlSockets.dispose();
       await closed;
       clearTimeout(limit);
