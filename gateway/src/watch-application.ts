@@ -77,7 +77,7 @@ export async function watchApplication(
         if (isFinal(signal.status)) end();
         return;
       }
-      if (!reading && signal.version === last + 1) return passOn(signal);
+      if (signal.version === last + 1) return passOn(signal);
     }
     if (reading) readAgain = true;
     else void readUntilCurrent();
