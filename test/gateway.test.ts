@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { startGateway } from '@prequal/gateway';
+import { freePort } from '@prequal/local-stack';
 import { sql } from '@prequal/persistence';
 import { connectClient } from '@prequal/testing';
 import { createClient } from 'graphql-ws';
@@ -87,6 +88,81 @@ test('a body over the limit is refused, announced or not', async ({ stack }) => 
       { errors: [{ extensions: { code: 'PAYLOAD_TOO_LARGE' } }] },
     ]);
   }
+});
+
+test.for(['', '{', '[]', 'null', '{}', '{"query":1}'])(
+  'a body that is no GraphQL request is refused: %s',
+  async (body, { stack }) => {
+    const answer = await fetch(stack.client.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
+  },
+);
+
+test('only the operation that is run is checked, with the fragments it uses', async ({ stack }) => {
+  const id = await submit(stack.client);
+  const query = `
+    query Read($id: ID!) { application(id: $id) { ...Shown } }
+    fragment Shown on Application { id }
+    mutation Send($input: SubmitApplicationInput!) { submitApplication(input: $input) { replayed } }`;
+  const post = async (operationName: string, variables: object) => {
+    const answer = await fetch(stack.client.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, operationName, variables }),
+    });
+    return answer.json();
+  };
+  expect(await post('Read', { id })).toEqual({ data: { application: { id } } });
+  expect(await post('Send', { input: goodInput })).toEqual({ data: { submitApplication: { replayed: false } } });
+});
+
+test('fragments in a ring are refused like any other unreadable document', async ({ stack }) => {
+  const fragments = Array.from({ length: 150 }, (_, index) => {
+    const [next, second] = [(index + 1) % 150, (index + 2) % 150];
+    return `fragment F${index} on Query{...F${next} ...F${second}}`;
+  });
+  const { errors } = await stack.client.request(`{...F0} ${fragments.join(' ')}`);
+  expect(errors?.map((error) => error.extensions['code'])).toContain('GRAPHQL_PARSE_FAILED');
+});
+
+test('a WebSocket client that breaks the protocol is cut, and writes nothing on our console', async ({ stack }) => {
+  const printed = vi.spyOn(console, 'error');
+  const socket = new WebSocket(stack.client.url.replace('http', 'ws'), 'graphql-transport-ws');
+  await once(socket, 'open');
+  socket.send('x'.repeat(17 * 1024));
+  const [code] = await once(socket, 'close');
+  expect(code).toBe(1009);
+  expect(printed).not.toHaveBeenCalled();
+  printed.mockRestore();
+});
+
+test('a gateway that waits for the schema is alive, not ready, and refuses for the moment', async ({
+  stack,
+  database,
+}) => {
+  await sql`delete from schema_migrations where name like '%dead-letters'`.execute(database.sql());
+  const port = await freePort();
+  const starting = startGateway({ ...stack.env, GATEWAY_PORT: String(port) });
+  const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init);
+  await vi.waitFor(async () => expect((await at('/livez')).status).toBe(200));
+  expect((await at('/readyz')).status).toBe(503);
+  const refused = await at('/graphql', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"query":"{__typename}"}',
+  });
+  expect([refused.status, await refused.json()]).toMatchObject([
+    503,
+    { errors: [{ extensions: { code: 'UNAVAILABLE' } }] },
+  ]);
+  await sql`insert into schema_migrations (name) values ('20261125000000-dead-letters')`.execute(database.sql());
+  await using gateway = await starting;
+  expect((await fetch(`${gateway.url}/readyz`)).status).toBe(200);
 });
 
 test('the same errors and checks hold over WebSocket', async ({ stack }) => {
@@ -226,7 +302,7 @@ test('when NATS has lost everything it had stored, every pending application is 
   await outage[Symbol.asyncDispose]();
   await paused[Symbol.asyncDispose]();
   for (const updates of await Promise.all(ends)) expect(updates.at(-1)).toMatchObject({ status: 'PRE_APPROVED' });
-});
+}, 40_000);
 
 test('a gateway that starts while NATS is away serves submissions', async ({ stack, nats }) => {
   const outage = await nats.away();

@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { startGateway } from '@prequal/gateway';
 import { sql } from '@prequal/persistence';
+import { connectClient } from '@prequal/testing';
 import type { GraphQLError } from 'graphql';
 import { expect } from 'vitest';
 import { goodInput, lookUpDocument, submit, submitDocument, syntheticToken, test, watchToEnd } from './stack.ts';
@@ -46,6 +49,30 @@ test('the same key with any other input is refused, and stores nothing', async (
     expect(errors, JSON.stringify(other)).toMatchObject([{ extensions: { code: 'IDEMPOTENCY_KEY_REUSED' } }]);
   }
   expect(await counted()).toBe(before);
+});
+
+test('a key used before the index keys were rotated still gives back its application', async ({ stack }) => {
+  const input = { ...goodInput, idempotencyKey: 'before the rotation' };
+  const first = await submit(stack.client, input);
+  const newKey = `new:${randomBytes(32).toString('base64')}`;
+  await using rotated = await startGateway({
+    ...stack.env,
+    PAN_INDEX_KEYS: `${newKey},${stack.env['PAN_INDEX_KEYS']}`,
+  });
+  await using client = connectClient(rotated.url);
+  const { data } = await client.request(submitDocument, { input });
+  expect(data.submitApplication).toMatchObject({ replayed: true, application: { id: first } });
+});
+
+test('a row that the database refuses does not fail those that came with it', async ({ stack, database }) => {
+  await sql`alter table applications add constraint no_such_name check (applicant_name <> 'Refused by a rule')`.execute(
+    database.sql(),
+  );
+  const names = ['Sandbox One', 'Refused by a rule', 'Sandbox Two'];
+  const answers = await Promise.all(
+    names.map((applicantName) => stack.client.request(submitDocument, { input: { ...goodInput, applicantName } })),
+  );
+  expect(answers.map(({ errors }) => errors?.[0]?.extensions['code'])).toEqual([undefined, 'INTERNAL', undefined]);
 });
 
 test('the same input in other words is the same input', async ({ stack }) => {
@@ -146,6 +173,12 @@ test('a name may be anything a person is called, and nothing PostgreSQL cannot k
     const answer = await stack.client.request(submitDocument, { input: { ...goodInput, applicantName: name } });
     expect(issuesOf(answer), JSON.stringify(name)).toEqual(['input.applicantName']);
   }
+});
+
+test('the message of a refusal names every offending field and what it must be', async ({ stack }) => {
+  const input = { ...goodInput, panNumber: 'wrong', loanAmountInr: '-1' };
+  const { errors } = await stack.client.request(submitDocument, { input });
+  expect(errors?.[0]?.message).toMatch(/^input\.loanAmountInr must be .*; input\.panNumber must be a PAN: /);
 });
 
 test('the PAN is in clear in no column, no message and no answer', async ({ stack, database, nats }) => {

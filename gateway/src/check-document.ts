@@ -9,6 +9,7 @@ import {
   isInputType,
   Kind,
   type OperationDefinitionNode,
+  separateOperations,
   specifiedRules,
   TypeInfo,
   typeFromAST,
@@ -18,19 +19,23 @@ import {
   visit,
   visitWithTypeInfo,
 } from 'graphql';
+import { unreadable } from './client-errors.ts';
 
 /**
  * graphql-js refuses ill-typed input before any resolver runs, literals at another time than variables, one
  * fault at a time where they nest, and quotes the value: a PAN in a wrong place would stand in the answer.
  * So validation leaves input values alone, and before an operation runs all of them are checked here.
  */
-export const validateDocument: typeof validate = (schema, document, rules = specifiedRules, ...rest) =>
-  validate(
-    schema,
-    document,
-    rules.filter((rule) => rule !== ValuesOfCorrectTypeRule),
-    ...rest,
-  );
+export const validateDocument: typeof validate = (schema, document, rules = specifiedRules, ...rest) => {
+  const withoutValues = rules.filter((rule) => rule !== ValuesOfCorrectTypeRule);
+  try {
+    return validate(schema, document, withoutValues, ...rest);
+  } catch (error) {
+    // Fragments in a ring exhaust the stack before the rule that forbids them has seen it.
+    if (error instanceof RangeError) return [unreadable()];
+    throw error;
+  }
+};
 
 /** Every fault of the arguments and variables of the operation to be run, as one VALIDATION_FAILED; or none. */
 export function checkArguments(args: ExecutionArgs): GraphQLError[] {
@@ -39,7 +44,7 @@ export function checkArguments(args: ExecutionArgs): GraphQLError[] {
   const operation = operations.find((candidate) => operationName == null || candidate.name?.value === operationName);
   if (!operation) return [];
   const variable = variablesOf(operation, variableValues ?? {});
-  const { arguments: used, variables: usedVariables } = inputsOf(schema, document);
+  const { arguments: used, variables: usedVariables } = inputsOf(schema, document, operation);
   const unused = operation.variableDefinitions?.filter(({ variable: { name } }) => !usedVariables.has(name.value));
   const issues = [
     ...used.flatMap(({ type, node, name }) => checkInput(type, { form: 'literal', node, variable }, [name])),
@@ -76,11 +81,11 @@ type Inputs = {
 };
 
 // Documents are parsed once and kept, so what they say is found once as well.
-const known = new WeakMap<DocumentNode, Inputs>();
+const known = new WeakMap<OperationDefinitionNode, Inputs>();
 
-/** Every argument in a document, of fields and directives, with what it must be. */
-function inputsOf(schema: GraphQLSchema, document: DocumentNode): Inputs {
-  const before = known.get(document);
+/** Every argument of an operation and the fragments it uses, of fields and directives, with what it must be. */
+function inputsOf(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Inputs {
+  const before = known.get(operation);
   if (before) return before;
   const found: Inputs = { arguments: [], variables: new Set() };
   const types = new TypeInfo(schema);
@@ -92,7 +97,7 @@ function inputsOf(schema: GraphQLSchema, document: DocumentNode): Inputs {
       if (type) found.arguments.push({ name: name.value, type, node: value });
     },
   });
-  visit(document, collect);
-  known.set(document, found);
+  visit(separateOperations(document)[operation.name?.value ?? ''] ?? document, collect);
+  known.set(operation, found);
   return found;
 }

@@ -1,6 +1,6 @@
 import { isDatabaseAway } from '@prequal/persistence';
 import { containsPan, Refusal } from '@prequal/schema';
-import type { Logger, Trace } from '@prequal/service';
+import { type Logger, OverloadedError, type Trace } from '@prequal/service';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 
 /**
@@ -16,8 +16,8 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
     return new GraphQLError(cause.message, { ...at, extensions: { code: cause.code, ...cause.details } });
   }
   const { correlationId } = trace;
-  if (isDatabaseAway(cause)) {
-    log.warn({ err: cause, correlationId }, 'refused, the database is away');
+  if (cause instanceof OverloadedError || isDatabaseAway(cause)) {
+    log.warn({ err: cause, correlationId }, 'refused, the database is away or cannot keep up');
     const message =
       'The service cannot do this right now. Try again in a moment, with the same idempotency key if you gave one.';
     return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', correlationId } });

@@ -2,8 +2,9 @@ import { ApplicationEntity, type Database } from '@prequal/persistence';
 import type { GraphiQLOptions } from 'graphql-yoga';
 
 // Its input stands in the document: GraphiQL does not show the variables of the tab it opens with.
-const submit = `# Submit an application: the answer is there at once, the decision follows.
-# Then copy its id into the variables of the next tab.
+const submit = `# Submit an application. The answer is there at once,
+# the decision follows. Then copy the id into the
+# variables of the next tab.
 mutation Submit {
   submitApplication(
     input: {
@@ -20,8 +21,9 @@ mutation Submit {
 }
 `;
 
-const watch = `# Watch an application: its status now, then every change as it is pushed.
-# The stream completes with PRE_APPROVED or REJECTED.
+const watch = `# Watch an application: its status now, then every
+# change as it is pushed. The stream completes with
+# PRE_APPROVED or REJECTED.
 subscription Watch($id: ID!) {
   applicationStatus(id: $id) {
     status version occurredAt cibilScore final
@@ -30,11 +32,16 @@ subscription Watch($id: ID!) {
 }
 `;
 
-const lookUp = `# Look up an application: what was decided, why, and how it came about.
+const lookUp = `# Look up an application: what was decided, why,
+# and how it came about.
 query LookUp($id: ID!) {
   application(id: $id) {
-    id status cibilScore monthlyIncomeInr loanAmountInr loanType
-    decision { outcome decidedBy policyVersion reasons { code message } }
+    id status cibilScore
+    monthlyIncomeInr loanAmountInr loanType
+    decision {
+      outcome decidedBy policyVersion
+      reasons { code message }
+    }
     history { version status occurredAt actor }
   }
 }

@@ -1,7 +1,12 @@
 import type { IncomingMessage } from 'node:http';
+import type { RefusalCode } from '@prequal/schema';
 
 /** Why a request is not even read as GraphQL; the sentence tells the client what to do. */
-export type HttpRefusal = { status: 400 | 413 | 415; code: 'BAD_REQUEST' | 'PAYLOAD_TOO_LARGE'; message: string };
+export type HttpRefusal = {
+  status: 400 | 413 | 415 | 503;
+  code: Extract<RefusalCode, 'BAD_REQUEST' | 'PAYLOAD_TOO_LARGE' | 'UNAVAILABLE'>;
+  message: string;
+};
 
 /**
  * Refuses in our words what the libraries would answer with a stack, or with a piece of the request that
@@ -23,26 +28,35 @@ export function refusalOf(
     if (!/^application\/json\b/i.test(headerOf(request, 'content-type') ?? '')) {
       return { ...badRequest('Send JSON with the header content-type: application/json.'), status: 415 };
     }
-    if (!isJsonObject(body)) return badRequest('The body is not a JSON object with query and variables.');
+    if (typeof jsonObject(body)?.['query'] !== 'string') {
+      return badRequest('The body is not a JSON object with a query and, if it needs them, variables.');
+    }
   }
   const parameters = new URL(request.url ?? '', base).searchParams;
   for (const name of ['variables', 'extensions']) {
     const text = parameters.get(name);
-    if (text && !isJsonObject(text)) return badRequest(`The parameter ${name} is not a JSON object.`);
+    if (text && !jsonObject(text)) return badRequest(`The parameter ${name} is not a JSON object.`);
   }
   return undefined;
 }
+
+export const notYetServing: HttpRefusal = {
+  status: 503,
+  code: 'UNAVAILABLE',
+  message: 'The service is starting. Try again in a moment.',
+};
 
 function badRequest(message: string): HttpRefusal {
   return { status: 400, code: 'BAD_REQUEST', message };
 }
 
-function isJsonObject(text: string): boolean {
+function jsonObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

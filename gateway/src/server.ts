@@ -5,11 +5,12 @@ import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
-import { headerOf, refusalOf } from './http-request.ts';
+import { headerOf, notYetServing, refusalOf } from './http-request.ts';
 import { graphqlOverWebSocket } from './websocket.ts';
 
+type Yoga = YogaServerInstance<RequestFacts, RequestContext>;
+
 export type ServerOptions = {
-  yoga: YogaServerInstance<RequestFacts, RequestContext>;
   health: Health;
   address: { host: string; port: number };
   /** larger bodies are refused with 413 before they are read */
@@ -20,6 +21,15 @@ export type ServerOptions = {
   log: Logger;
 };
 
+/** The gateway's open door. */
+export type GatewayServer = AsyncDisposable & {
+  url: string;
+  /** From now on GraphQL is answered; before, it is refused with UNAVAILABLE. */
+  serve: (yoga: Yoga) => void;
+};
+
+export const graphqlPath = '/graphql';
+
 /** frames of a WebSocket client: a subscription's document and variables fit many times */
 const maxFrameBytes = 16 * 1024;
 /** the close code after which clients connect again */
@@ -29,12 +39,14 @@ const drainLimitMs = 5_000;
 
 /**
  * The gateway's door: GraphQL over HTTP, SSE and WebSocket on `/graphql`, health and metrics beside it.
- * Disposing stops accepting, answers what is in hand, and cuts streams in the way their clients resume.
+ * Disposing stops accepting, answers what is in hand, and cuts streams in the way their clients resume; it
+ * may be done twice.
  */
-export async function serveGateway(options: ServerOptions): Promise<AsyncDisposable & { url: string }> {
-  const { yoga, health, log } = options;
+export async function serveGateway(options: ServerOptions): Promise<GatewayServer> {
+  const { health, log } = options;
   const open = new Set<ServerResponse>();
-  let stopping = false;
+  let serving: { yoga: Yoga; sockets: { dispose: () => unknown } } | undefined;
+  let stopping: Promise<void> | undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (await answerHealth(health, request, response)) return;
@@ -44,13 +56,13 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
     });
     response.setHeader('x-correlation-id', trace.correlationId);
     if (pathOf(request) === '/') {
-      response.writeHead(302, { location: yoga.graphqlEndpoint }).end();
+      response.writeHead(302, { location: graphqlPath }).end();
       return;
     }
     const body = await readBody(request, options.maxBodyBytes);
     const refusal = refusalOf(request, body, options.maxBodyBytes);
-    if (refusal) {
-      const { status, code, message } = refusal;
+    if (refusal || !serving) {
+      const { status, code, message } = refusal ?? notYetServing;
       // What is left of a body that was too large is not read.
       const connection = status === 413 ? { connection: 'close' } : {};
       response.writeHead(status, { 'content-type': 'application/json', ...connection });
@@ -62,16 +74,12 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const facts = { trace, synthetic: options.isSynthetic(request), gone: gone.signal };
-    await yoga.handle(Object.assign(request, { body }), response, facts);
+    await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
   const server = createServer((request, response) => {
     open.add(response);
-    response.once('close', () => {
-      open.delete(response);
-      // A connection that has been answered is kept for the next request; there is none to come.
-      if (stopping) setImmediate(() => server.closeIdleConnections());
-    });
+    response.once('close', () => open.delete(response));
     answer(request, response).catch((error: unknown) => {
       // A client that left in the middle of its request is its own affair.
       if (request.complete) log.error({ err: error }, 'a request could not be answered');
@@ -80,33 +88,45 @@ export async function serveGateway(options: ServerOptions): Promise<AsyncDisposa
   });
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes });
   server.on('upgrade', (request, socket, head) => {
-    if (stopping || pathOf(request) !== yoga.graphqlEndpoint || !isAllowedOrigin(request, options.allowedOrigins)) {
+    if (stopping || !serving || pathOf(request) !== graphqlPath || !isAllowedOrigin(request, options.allowedOrigins)) {
       socket.destroy();
-    } else sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request));
+    } else {
+      sockets.handleUpgrade(request, socket, head, (opened) => {
+        sockets.emit('connection', opened, request);
+        // The library would print a client's protocol error on the console. ws has closed the socket by then.
+        opened.removeAllListeners('error');
+        opened.on('error', (error) => log.debug({ err: error }, 'a WebSocket client broke the protocol'));
+      });
+    }
   });
-  const graphqlSockets = useServer(graphqlOverWebSocket(yoga), sockets);
   const url = await listen(server, options.address);
+
+  async function stop(): Promise<void> {
+    const closed = new Promise((resolve) => server.close(resolve));
+    // A connection that has been answered is kept for the next request; there is none to come.
+    const idle = setInterval(() => server.closeIdleConnections(), 50);
+    const limit = setTimeout(() => {
+      server.closeAllConnections();
+      // Those that did not answer the close frame.
+      for (const socket of sockets.clients) socket.terminate();
+    }, drainLimitMs);
+    await cutInBatches([
+      ...[...sockets.clients].map((socket) => () => socket.close(goingAway, 'The gateway stops, connect again')),
+      // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
+      ...[...open].filter(isEventStream).map((response) => () => response.destroy()),
+    ]);
+    await serving?.sockets.dispose();
+    await closed;
+    clearInterval(idle);
+    clearTimeout(limit);
+  }
 
   return {
     url,
-    [Symbol.asyncDispose]: async () => {
-      stopping = true;
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeIdleConnections();
-      const limit = setTimeout(() => {
-        server.closeAllConnections();
-        // Those that did not answer the close frame.
-        for (const socket of sockets.clients) socket.terminate();
-      }, drainLimitMs);
-      await cutInBatches([
-        ...[...sockets.clients].map((socket) => () => socket.close(goingAway, 'The gateway stops, connect again')),
-        // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
-        ...[...open].filter(isEventStream).map((response) => () => response.destroy()),
-      ]);
-      await graphqlSockets.dispose();
-      await closed;
-      clearTimeout(limit);
+    serve: (yoga) => {
+      serving = { yoga, sockets: useServer(graphqlOverWebSocket(yoga), sockets) };
     },
+    [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };
 }
 

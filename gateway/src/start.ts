@@ -14,7 +14,7 @@ import { graphiqlOptions } from './graphiql.ts';
 import { prequalPlugin } from './graphql-plugin.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createReadStatus } from './read-status.ts';
-import { serveGateway } from './server.ts';
+import { graphqlPath, serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createSubmitApplication } from './submit-application.ts';
 import { resubmittedMessage } from './submitted-message.ts';
@@ -36,6 +36,25 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   );
   const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'gateway', log }));
   stack.use(keepProvisioned(broker, { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS }, log));
+  let serving = false;
+  const door = stack.use(
+    await serveGateway({
+      health: {
+        dependencies: [
+          { name: 'database', isConnected: database.isConnected, neededToServe: true },
+          // Submissions are safe in the outbox while NATS is away.
+          { name: 'nats', isConnected: broker.isConnected, neededToServe: false },
+        ],
+        isServing: () => serving,
+        metrics,
+      },
+      address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
+      maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
+      allowedOrigins: config.CORS_ORIGINS,
+      isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
+      log,
+    }),
+  );
   await whenSchemaIsCurrent(database, log);
   const relay = stack.use(
     createRelay({
@@ -88,6 +107,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   };
   const yoga = createYoga<RequestFacts, RequestContext>({
     schema: createSchema(),
+    graphqlEndpoint: graphqlPath,
     context: (facts) => createContext(useCases, facts),
     plugins: [prequalPlugin(log)],
     graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(database),
@@ -100,31 +120,15 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     logging: false,
   });
 
-  let serving = true;
-  const { url } = stack.use(
-    await serveGateway({
-      yoga,
-      health: {
-        dependencies: [
-          { name: 'database', isConnected: database.isConnected, neededToServe: true },
-          // Submissions are safe in the outbox while NATS is away.
-          { name: 'nats', isConnected: broker.isConnected, neededToServe: false },
-        ],
-        isServing: () => serving,
-        metrics,
-      },
-      address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
-      maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
-      allowedOrigins: config.CORS_ORIGINS,
-      isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
-      log,
-    }),
-  );
+  door.serve(yoga);
+  // Before everything that what is in hand still needs.
+  stack.use(door);
+  serving = true;
   stack.defer(() => {
     serving = false;
   });
   const owned = stack.move();
-  return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { url: door.url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 // The library counts ids of the same millisecond up from the last one; with a sequence of our own all 74 bits are random.

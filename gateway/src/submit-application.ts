@@ -32,12 +32,13 @@ export type Submission = {
 
 export type SubmitResult = { application: Application; replayed: boolean };
 
-const limits = { maxItems: 256, maxConcurrent: 3 };
+/** some hundred milliseconds of work for a healthy database; one that hangs does not keep its callers for longer */
+const limits = { maxItems: 256, maxConcurrent: 3, maxWaiting: 10_000, maxWaitMs: 3_000 };
 
 /**
  * Accepts applications. Each is stored with its first event, its outbox row and its idempotency key in
  * one statement; those that arrive together share it. Returns after the commit; publishing follows.
- * Throws `Refusal` IDEMPOTENCY_KEY_REUSED.
+ * Throws `Refusal` IDEMPOTENCY_KEY_REUSED, `OverloadedError`.
  */
 export function createSubmitApplication(deps: SubmitDeps): (submission: Submission) => Promise<SubmitResult> {
   const store = inBatches(

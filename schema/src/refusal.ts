@@ -6,6 +6,7 @@ export type RefusalCode =
   | 'ALREADY_RESOLVED'
   | 'NOT_REPLAYABLE'
   | 'UNAVAILABLE'
+  | 'BAD_REQUEST'
   | 'PAYLOAD_TOO_LARGE';
 
 /** One offending field. Never carries the offending value: it may be a PAN. */

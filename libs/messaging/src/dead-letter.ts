@@ -16,11 +16,14 @@ const uuidAtEnd = /\.([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /**
  * What the copies of a message have in common, so that each is one dead letter and one set of notes: the
- * event's id, else the publisher's message id, else its place in the stream at its time.
+ * event's id, else one made of the publisher's message id or of its place in the stream at its time.
  */
 export function identityOf(message: JsMsg, eventId: string | undefined): string {
   const { stream, streamSequence, timestampNanos } = message.info;
-  return eventId ?? (message.headers?.get('Nats-Msg-Id') || `${stream}:${streamSequence}:${timestampNanos}`);
+  if (eventId !== undefined) return eventId;
+  // Somebody else's id may hold anything, and this one becomes part of a subject.
+  const foreign = message.headers?.get('Nats-Msg-Id') || `${stream}:${streamSequence}:${timestampNanos}`;
+  return uuidFrom(foreign, namespace);
 }
 
 /**
@@ -44,7 +47,7 @@ export async function deadLetter(
   const tooLarge = message.data.length > maxPayloadBytes;
   const { stream, streamSequence } = message.info;
   const whereabouts = tooLarge ? `; too large to be kept here, it is message ${streamSequence} of ${stream}` : '';
-  about.set('prequal-error', cause.error + whereabouts);
+  about.set('prequal-error', (cause.error + whereabouts).replaceAll(/\p{Cc}+/gu, ' '));
   about.set('prequal-subject', message.subject);
   about.set('prequal-deliveries', String(message.info.deliveryCount));
   if (applicationId !== undefined) about.set('prequal-application-id', applicationId);
@@ -109,7 +112,7 @@ export function readDeadLetter(message: JsMsg): DeadLetter {
   const given = Object.fromEntries([...(message.headers ?? [])].map(([name, [value]]) => [name, value]));
   const about = deadLetterHeaders.parse(given);
   return {
-    id: about['prequal-id'] ?? uuidFrom(identityOf(message, undefined), namespace),
+    id: about['prequal-id'] ?? identityOf(message, undefined),
     consumer: about['prequal-consumer'] ?? 'unknown',
     subject: about['prequal-subject'] ?? message.subject,
     applicationId: about['prequal-application-id'],

@@ -40,6 +40,6 @@ const maxErrorChars = 500;
 /** What people are told of an error: its class and first line, without anything personal. */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return 'a value that is no Error was thrown';
-  const text = `${error.name}: ${error.message.split('\n', 1)[0] ?? ''}`.slice(0, maxErrorChars);
+  const text = `${error.name}: ${error.message.split(/[\r\n]/, 1)[0] ?? ''}`.slice(0, maxErrorChars);
   return containsPan(text) ? error.name : text;
 }

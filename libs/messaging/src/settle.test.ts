@@ -107,6 +107,49 @@ test('a message that fails every try is dead-lettered after the last, and holds 
   await untilQuiet(nats);
 });
 
+test('whatever stands in a message of an error, it is the message that is dead-lettered and nobody else waits', async ({
+  nats,
+}) => {
+  const failing = report();
+  const paused: unknown[] = [];
+  await using _ = consuming(nats, {
+    retryDelaysMs: [],
+    handle: async (events) =>
+      events.map(({ id }) => (id === failing.id ? new Error('HTTP 500\r\nno\u0000body') : undefined)),
+    isOutage: (error) => {
+      paused.push(error);
+      return false;
+    },
+  });
+  await send(nats, failing);
+  const [letter] = await vi.waitFor(async () => {
+    const found = await deadLetters(nats);
+    expect(found).toHaveLength(1);
+    return found;
+  }, 5_000);
+  expect(letter).toMatchObject({ errorClass: 'HANDLER_FAILED', error: 'Error: HTTP 500', deliveries: 1 });
+});
+
+test('tries that an outage ended are not counted', async ({ nats }) => {
+  const event = report();
+  let tries = 0;
+  await using _ = consuming(nats, {
+    retryDelaysMs: [0],
+    handle: async ([first]) => {
+      tries += 1;
+      if (tries === 1) throw new Error('its own');
+      // More often than an unfinished handling may happen.
+      if (tries < 7) throw new TypeError('the server is away');
+      return [first && undefined];
+    },
+    isOutage: (error) => error instanceof TypeError,
+  });
+  await send(nats, event);
+  await vi.waitFor(() => expect(tries).toBe(7), 18_000);
+  await untilQuiet(nats);
+  expect(await deadLetters(nats)).toEqual([]);
+});
+
 test('an application that cannot be seen yet is waited for; one that never comes is dead-lettered', async ({
   nats,
 }) => {

@@ -160,6 +160,12 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
         return 'handed_back';
       }
       const delayMs = deps.outageDelayMs();
+      if (!isNobodysFault(error)) {
+        // Our own: it stays noted as unfinished, so it ends as a dead letter, and no other message waits for it.
+        log.error({ err: error, subject: held.message.subject, delayMs }, 'message could not be settled');
+        held.message.nak(delayMs);
+        return 'retried';
+      }
       log.warn({ err: error, subject: held.message.subject, delayMs }, 'message put off');
       held.message.nak(delayMs);
       return 'put_off';

@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type BatchLimits, inBatches, isolatingBadItems } from './batch.ts';
+import { type BatchLimits, inBatches, isolatingBadItems, OverloadedError } from './batch.ts';
 
 const roomy: BatchLimits = { maxItems: 100, maxConcurrent: 10 };
 
@@ -70,6 +70,38 @@ test('an item that arrives alone does not wait for others', async () => {
   expect(batches.map((batch) => batch.items)).toEqual([[1]]);
   batches[0]?.end();
   expect(await answer).toBe(10);
+});
+
+test('one item more than may wait is refused at once, and there is room again when one is done', async () => {
+  const { handle, batches } = heldBatches();
+  const load = inBatches(handle, { maxItems: 1, maxConcurrent: 1, maxWaiting: 2 });
+  const accepted = [load(1), load(2)];
+  await expect(load(3)).rejects.toThrow(OverloadedError);
+  await settle();
+  batches[0]?.end();
+  expect(await accepted[0]).toBe(10);
+  const later = load(4);
+  for (const index of [1, 2]) {
+    await settle();
+    batches[index]?.end();
+  }
+  expect(await Promise.all([accepted[1], later])).toEqual([20, 40]);
+});
+
+test('an item that has waited for too long is refused without being begun, and those beside it are not', async () => {
+  const { handle, batches } = heldBatches();
+  const load = inBatches(handle, { maxItems: 10, maxConcurrent: 1, maxWaitMs: 50 });
+  const first = load(1);
+  await settle();
+  const late = load(2);
+  await delay(80);
+  const young = load(3);
+  batches[0]?.end();
+  await settle();
+  expect(batches.map(({ items }) => items)).toEqual([[1], [3]]);
+  batches[1]?.end();
+  await expect(late).rejects.toThrow(OverloadedError);
+  expect(await Promise.all([first, young])).toEqual([10, 30]);
 });
 
 describe('no more batches than allowed are under way', () => {

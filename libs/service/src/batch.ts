@@ -5,9 +5,18 @@ export type BatchLimits = {
   maxItems: number;
   /** most calls of the handler under way at once; what comes meanwhile waits and forms the next batches */
   maxConcurrent: number;
+  /** most items that wait or are being handled; one more is refused at once. Default: no limit */
+  maxWaiting?: number;
+  /** an item that has waited for longer when its turn comes is refused, milliseconds. Default: no limit */
+  maxWaitMs?: number;
   /** how long a batch stays open for more, milliseconds; 0 (the default): until the turn of the event loop ends */
   lingerMs?: number;
 };
+
+/** There is more to do than can be done in time. Nothing of this item was begun: it may be sent again. */
+export class OverloadedError extends Error {
+  override readonly name = 'OverloadedError';
+}
 
 /**
  * Makes one bad item fail alone: when a batch fails because of what is in it, each item is tried by
@@ -41,14 +50,16 @@ export function isolatingBadItems<Item, Result>(
  * an item waits no longer than the turn it came in.
  *
  * `handle` answers in the order of its items; an `Error` in a place fails that item alone, a throw fails
- * the batch.
+ * the batch. Throws `OverloadedError` for what is beyond the limits.
  */
 export function inBatches<Item extends {}, Result>(
   handle: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
   limits: BatchLimits,
 ): (item: Item) => Promise<Result> {
+  const { maxWaiting = Number.POSITIVE_INFINITY, maxWaitMs = Number.POSITIVE_INFINITY } = limits;
   const ready: (() => void)[] = [];
   let running = 0;
+  let waiting = 0;
   const startReady = () => {
     while (running < limits.maxConcurrent) {
       const dispatch = ready.shift();
@@ -57,12 +68,21 @@ export function inBatches<Item extends {}, Result>(
       dispatch();
     }
   };
-  const loader = new DataLoader<Item, Result>(
+  async function handleInTime(waited: readonly Waiting<Item>[]): Promise<readonly (Result | Error)[]> {
+    const oldest = performance.now() - maxWaitMs;
+    const inTime = waited.filter(({ since }) => since >= oldest).map(({ item }) => item);
+    const results = inTime.length > 0 ? await handle(inTime) : [];
+    if (inTime.length === waited.length) return results;
+    const left = results.values();
+    return waited.map(({ since }) => (since >= oldest ? (left.next().value as Result | Error) : new OverloadedError()));
+  }
+  const loader = new DataLoader<Waiting<Item>, Result>(
     async (items) => {
       try {
-        return await handle(items);
+        return await handleInTime(items);
       } finally {
         running -= 1;
+        waiting -= items.length;
         startReady();
       }
     },
@@ -80,5 +100,11 @@ export function inBatches<Item extends {}, Result>(
       },
     },
   );
-  return (item) => loader.load(item);
+  return async (item) => {
+    if (waiting >= maxWaiting) throw new OverloadedError();
+    waiting += 1;
+    return loader.load({ item, since: performance.now() });
+  };
 }
+
+type Waiting<Item> = { item: Item; since: number };

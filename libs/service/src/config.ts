@@ -21,7 +21,9 @@ export function readConfig<Shape extends z.ZodRawShape>(
 }
 
 const portRule = 'must be a port, 0 to 65535 (0 = any free one)';
-const countRule = 'must be a whole number, 1 or more';
+/** what a timer takes; a larger wait would pass at once */
+const maxCount = 2 ** 31 - 1;
+const countRule = `must be a whole number, 1 to ${maxCount}`;
 
 /** A TCP port; 0 means any free one. */
 export function port(defaultPort: number) {
@@ -30,7 +32,12 @@ export function port(defaultPort: number) {
 
 /** A whole number with its unit in the variable's name, at least 1. */
 export function positiveInt(defaultValue: number) {
-  return z.coerce.number({ error: countRule }).int(countRule).min(1, countRule).default(defaultValue);
+  return z.coerce
+    .number({ error: countRule })
+    .int(countRule)
+    .min(1, countRule)
+    .max(maxCount, countRule)
+    .default(defaultValue);
 }
 
 const natsRule = 'must name the NATS servers, e.g. nats://127.0.0.1:4222 (comma-separated for a cluster)';

@@ -5,7 +5,7 @@ import { builder, checkedBy } from './builder.ts';
 
 /** PAN: five letters, four digits, one letter, upper case. Its check letter's formula is not published. */
 const panNumber = z.string().regex(/^[A-Z]{5}[0-9]{4}[A-Z]$/, {
-  error: 'must be a PAN: five capital letters, four digits, one capital letter, e.g. "ABCDE1234F"',
+  error: 'must be a PAN: five capital letters, four digits, one capital letter',
 });
 
 const nameRule = `must be 1 to ${submissionLimits.applicantNameMaxChars} characters after trimming, without control characters`;
