@@ -38,10 +38,10 @@ export async function startBureauSimulator(env: NodeJS.ProcessEnv): Promise<Serv
     [`POST ${creditReportsPath}`]: async (request) => {
       const asked = await readBody(request, creditReportRequest);
       const isStruck = strikes(chosen, (requests += 1), asked.applicationId);
-      const answer = answerTo(asked, isStruck ? chosen : normal);
+      const given = answerTo(asked, isStruck ? chosen : normal);
       const { applicationId } = asked;
-      log.info({ applicationId, behaviour: isStruck ? chosen.behaviour : 'normal', status: answer.status }, 'asked');
-      return answer;
+      log.info({ applicationId, behaviour: isStruck ? chosen.behaviour : 'normal', status: given.status }, 'asked');
+      return given;
     },
   };
 
