@@ -88,11 +88,13 @@ test('while the bureau is away scoring pauses, and when it is back every applica
   await stack.behave({ behaviour: 'unavailable' });
   await submit(nats, during);
   await vi.waitFor(async () => expect(await stack.figure('prequal_bureau_breaker_state')).toBe(1), 10_000);
-  // Half-open has been tried and has failed as well; a message that counted each of these would be given up by now.
+  // All have failed, and some again: were it held against them, they would be given up within a second.
   await vi.waitFor(
     async () => {
-      expect(await stack.figure('prequal_bureau_calls_total{outcome="breaker_open"')).toBeGreaterThanOrEqual(2);
-      expect(await stack.figure('prequal_messages_total{consumer="scoring",outcome="put_off"')).toBeGreaterThan(24);
+      expect(await stack.figure('prequal_bureau_calls_total{outcome="breaker_open"')).toBeGreaterThanOrEqual(1);
+      expect(await stack.figure('prequal_messages_total{consumer="scoring",outcome="put_off"')).toBeGreaterThanOrEqual(
+        18,
+      );
     },
     { timeout: 40_000, interval: 200 },
   );
