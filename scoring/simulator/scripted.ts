@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
@@ -12,12 +12,13 @@ export async function startScriptedBureau(
   answer: (response: ServerResponse, asked: Asked) => unknown,
 ): Promise<ScriptedBureau> {
   const asked: Asked[] = [];
-  const server = createServer(async (request, response) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
     const { method, url, headers } = request;
     const one = { method, url, headers, body: await text(request) };
     asked.push(one);
     await answer(response, one);
-  });
+  };
+  const server = createServer((request, response) => void handle(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {

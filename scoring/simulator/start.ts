@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { commonConfig, createLog, port, readConfig, type Service } from '@prequal/service';
+import { commonConfig, createLog, type Logger, port, readConfig, type Service } from '@prequal/service';
 import { z } from 'zod';
-import { creditReportRequest, creditReportsPath, maxBodyBytes } from '../src/bureau/protocol.ts';
+import { creditReportRequest, creditReportsPath } from '../src/bureau/protocol.ts';
 import { type Answer, answerTo } from './answer.ts';
 import { type Behaviour, behaviour, strikes } from './behaviour.ts';
+import { BadRequestError, readBody } from './read-body.ts';
 
 const simulatorConfig = {
   LOG_LEVEL: commonConfig.LOG_LEVEL,
@@ -24,40 +25,10 @@ export async function startBureauSimulator(env: NodeJS.ProcessEnv): Promise<Serv
   const config = readConfig(simulatorConfig, env);
   const log = createLog('bureau-simulator', config.LOG_LEVEL);
   const stopping = new AbortController();
-  let chosen = normal;
-  let requests = 0;
-
-  const routes: Record<string, (request: IncomingMessage) => Promise<Answer>> = {
-    'GET /behaviour': async () => ({ status: 200, body: chosen }),
-    'PUT /behaviour': async (request) => {
-      chosen = await readBody(request, behaviour);
-      requests = 0;
-      log.info({ ...chosen }, 'behaviour set');
-      return { status: 200, body: chosen };
-    },
-    [`POST ${creditReportsPath}`]: async (request) => {
-      const asked = await readBody(request, creditReportRequest);
-      const isStruck = strikes(chosen, (requests += 1), asked.applicationId);
-      const given = answerTo(asked, isStruck ? chosen : normal);
-      const { applicationId } = asked;
-      log.info({ applicationId, behaviour: isStruck ? chosen.behaviour : 'normal', status: given.status }, 'asked');
-      return given;
-    },
-  };
-
-  async function answer(request: IncomingMessage): Promise<Answer> {
-    const route = routes[`${request.method} ${request.url}`];
-    if (!route) return { status: 404, body: { code: 'NO_SUCH_ADDRESS', addresses: Object.keys(routes) } };
-    try {
-      return await route(request);
-    } catch (error) {
-      if (error instanceof BadRequestError) return { status: 400, body: { code: 'INVALID', problems: error.problems } };
-      throw error;
-    }
-  }
+  const routes = createRoutes(log);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { status, body, delayMs } = await answer(request);
+    const { status, body, delayMs } = await answer(routes, request);
     if (delayMs !== undefined) await delay(delayMs, undefined, { signal: stopping.signal });
     const [type, text] = typeof body === 'string' ? ['text/html', body] : ['application/json', JSON.stringify(body)];
     response.writeHead(status, { 'content-type': type }).end(text);
@@ -83,31 +54,38 @@ export async function startBureauSimulator(env: NodeJS.ProcessEnv): Promise<Serv
   };
 }
 
-class BadRequestError extends Error {
-  override readonly name = 'BadRequestError';
-  readonly problems: string[];
-  constructor(problems: string[]) {
-    super('the request is not valid');
-    this.problems = problems;
-  }
+type Routes = Record<string, (request: IncomingMessage) => Promise<Answer>>;
+
+/** By method and address. */
+function createRoutes(log: Logger): Routes {
+  let chosen = normal;
+  let requests = 0;
+  return {
+    'GET /behaviour': async () => ({ status: 200, body: chosen }),
+    'PUT /behaviour': async (request) => {
+      chosen = await readBody(request, behaviour);
+      requests = 0;
+      log.info({ ...chosen }, 'behaviour set');
+      return { status: 200, body: chosen };
+    },
+    [`POST ${creditReportsPath}`]: async (request) => {
+      const asked = await readBody(request, creditReportRequest);
+      const { applicationId } = asked;
+      const now = strikes(chosen, (requests += 1), applicationId) ? chosen : normal;
+      const given = answerTo(asked, now);
+      log.info({ applicationId, behaviour: now.behaviour, status: given.status }, 'asked');
+      return given;
+    },
+  };
 }
 
-/** The problems name fields and rules and never a value, which may be a PAN. */
-async function readBody<Schema extends z.ZodType>(request: IncomingMessage, schema: Schema): Promise<z.output<Schema>> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) throw new BadRequestError([`body: larger than ${maxBodyBytes} bytes`]);
-    chunks.push(chunk);
-  }
-  let json: unknown;
+async function answer(routes: Routes, request: IncomingMessage): Promise<Answer> {
+  const route = routes[`${request.method} ${request.url}`];
+  if (!route) return { status: 404, body: { code: 'NO_SUCH_ADDRESS', addresses: Object.keys(routes) } };
   try {
-    json = JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    throw new BadRequestError(['body: not JSON']);
+    return await route(request);
+  } catch (error) {
+    if (error instanceof BadRequestError) return { status: 400, body: { code: 'INVALID', problems: error.problems } };
+    throw error;
   }
-  const { success, data, error } = schema.safeParse(json);
-  if (success) return data;
-  throw new BadRequestError(error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`));
 }
