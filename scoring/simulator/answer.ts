@@ -6,7 +6,7 @@ import type { Behaviour } from './behaviour.ts';
 /** What is sent back: an object as JSON, a text as it is. */
 export type Answer = { status: number; body: object | string; delayMs?: number };
 
-const hugeBytes = 10_000_000;
+const hugeBytes = 1_000_000;
 
 /** The answer to a request that `behaviour` strikes; `normal` to all others. Scores are those of the simulated bureau. */
 export function answerTo(request: z.output<typeof creditReportRequest>, chosen: Behaviour): Answer {

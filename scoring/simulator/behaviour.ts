@@ -20,7 +20,7 @@ export const behaviour = z.discriminatedUnion('behaviour', [
   z.strictObject({ behaviour: z.literal('unavailable'), ...struck }),
   /** answers as usual, but late: by default too late for scoring's default patience */
   z.strictObject({ behaviour: z.literal('slow'), delayMs: z.int().min(1).max(600_000).default(10_000), ...struck }),
-  /** 200 with what cannot be true: a score of 9999, another application's id, a page, 10 MB */
+  /** 200 with what cannot be true: a score of 9999, another application's id, a page, 1 MB */
   z.strictObject({
     behaviour: z.literal('lying'),
     lie: z.enum(['score', 'applicationId', 'notJson', 'huge']).default('score'),

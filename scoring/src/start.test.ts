@@ -79,7 +79,7 @@ async function submit(nats: TestNats, ids: string[]): Promise<void> {
 }
 
 test('while the bureau is away scoring pauses, and when it is back every application is scored and none was given up', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async ({ nats }) => {
   await using stack = await scoringWith(nats);
   const [before, during] = [newIds(3), newIds(20)];
@@ -96,12 +96,12 @@ test('while the bureau is away scoring pauses, and when it is back every applica
         18,
       );
     },
-    { timeout: 40_000, interval: 200 },
+    { timeout: 50_000, interval: 200 },
   );
   expect(await stack.messages('LOAN_DLQ')).toBe(0);
   expect(await stack.scored()).toHaveLength(3);
   await stack.behave({ behaviour: 'normal' });
-  await vi.waitFor(async () => expect(await stack.scored()).toHaveLength(23), { timeout: 40_000, interval: 200 });
+  await vi.waitFor(async () => expect(await stack.scored()).toHaveLength(23), { timeout: 50_000, interval: 200 });
   expect(new Set(await stack.scored())).toEqual(new Set([...before, ...during]));
   await vi.waitFor(async () => expect(await stack.unsettled()).toBe(0), 10_000);
   expect(await stack.messages('LOAN_DLQ')).toBe(0);
