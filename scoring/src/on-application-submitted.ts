@@ -22,12 +22,15 @@ export async function onApplicationSubmitted(
   submitted: EventOf<'applicationSubmitted'>,
 ): Promise<void> {
   const { data, subject: applicationId } = submitted;
-  const report = await deps.bureau.report({
-    applicationId,
-    panNumber: deps.decryptPan(Buffer.from(data.panCiphertext, 'base64'), applicationId),
-    monthlyIncomePaise: data.monthlyIncomeInr,
-    loanType: data.loanType,
-  });
+  const report = await deps.bureau.report(
+    {
+      applicationId,
+      panNumber: deps.decryptPan(Buffer.from(data.panCiphertext, 'base64'), applicationId),
+      monthlyIncomePaise: data.monthlyIncomeInr,
+      loanType: data.loanType,
+    },
+    { correlationId: submitted.correlationid, traceparent: submitted.traceparent },
+  );
   const trace = { correlationId: submitted.correlationid, traceparent: childOf(submitted.traceparent) };
   await deps.publishReport(
     createEvent('creditReportGenerated', {

@@ -1,6 +1,9 @@
 import { type Consuming, connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
 import { createPanDecrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
+import { BureauAwayError } from './bureau/bureau.ts';
+import { guardedBureau } from './bureau/guarded.ts';
+import { httpBureau } from './bureau/http.ts';
 import { simulatedBureau } from './bureau/simulated.ts';
 import { scoringConfig } from './config.ts';
 import { onApplicationSubmitted, type ScoringDeps } from './on-application-submitted.ts';
@@ -14,8 +17,24 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
 
   const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'scoring', log }));
   const useSandboxFixtures = (config.SANDBOX_FIXTURES ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
+  const stopping = new AbortController();
+  const bureau =
+    config.BUREAU_URL === undefined
+      ? simulatedBureau({ useSandboxFixtures })
+      : guardedBureau(
+          httpBureau({ url: config.BUREAU_URL, token: config.BUREAU_TOKEN, timeoutMs: config.BUREAU_TIMEOUT_MS }),
+          {
+            attempts: config.BUREAU_ATTEMPTS,
+            retryBaseMs: config.BUREAU_RETRY_BASE_MS,
+            breakerFailures: config.BUREAU_BREAKER_FAILURES,
+            breakerResetMs: config.BUREAU_BREAKER_RESET_MS,
+            stopping: stopping.signal,
+            log,
+            metrics,
+          },
+        );
   const deps: ScoringDeps = {
-    bureau: simulatedBureau({ useSandboxFixtures }),
+    bureau,
     decryptPan: createPanDecrypter(config.PAN_ENCRYPTION_KEYS),
     publishReport: (event) => publishMessage(broker, toMessage('creditReportGenerated', event)),
     now: () => new Date(),
@@ -41,12 +60,14 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
       provisioning: { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS },
       retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
       limits: { maxItems: 1, maxConcurrent: config.SCORING_MAX_CONCURRENT },
-      isOutage: () => false,
+      isOutage: (error) => error instanceof BureauAwayError,
       handle: oneByOne((event) => onApplicationSubmitted(deps, event)),
     }),
   );
   stack.defer(() => {
     serving = false;
+    // The consumer's stop waits for the calls under way, but not for their retries.
+    stopping.abort();
   });
   const owned = stack.move();
   return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -55,7 +55,7 @@ test('each service gets what it needs and none of what it has no business with',
   const config = readStackConfig({}, '/repo');
   const of = (name: 'gateway' | 'scoring' | 'decisioning') =>
     serviceEnv(name, {
-      env: { ...keys, OTHER: 'kept' },
+      env: { ...keys, BUREAU_TOKEN: 'b', OTHER: 'kept' },
       config,
       ports: config.ports,
       databaseUrl: 'd',
@@ -63,10 +63,12 @@ test('each service gets what it needs and none of what it has no business with',
       syntheticToken: 't',
     });
   expect(of('gateway')).toMatchObject({ ...keys, SYNTHETIC_TOKEN: 't', DATABASE_URL: 'd', GATEWAY_PORT: '4000' });
-  expect(of('scoring')).toMatchObject({ PAN_ENCRYPTION_KEYS: 'e', NATS_URL: 'n', OTHER: 'kept' });
+  expect(of('scoring')).toMatchObject({ PAN_ENCRYPTION_KEYS: 'e', BUREAU_TOKEN: 'b', NATS_URL: 'n', OTHER: 'kept' });
   expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd', NATS_URL: 'n', OTHER: 'kept' });
   const names = (name: Parameters<typeof of>[0]) => Object.keys(of(name));
   for (const secret of ['DATABASE_URL', 'PAN_INDEX_KEYS', 'SYNTHETIC_TOKEN'])
     expect(names('scoring')).not.toContain(secret);
-  for (const secret of [...Object.keys(keys), 'SYNTHETIC_TOKEN']) expect(names('decisioning')).not.toContain(secret);
+  for (const secret of [...Object.keys(keys), 'SYNTHETIC_TOKEN', 'BUREAU_TOKEN'])
+    expect(names('decisioning')).not.toContain(secret);
+  expect(names('gateway')).not.toContain('BUREAU_TOKEN');
 });

@@ -22,9 +22,9 @@ export type ServiceEnvOptions = {
 
 /** What a service has no business with, even when our own environment holds it. */
 const withheld: Record<ServiceName, readonly string[]> = {
-  gateway: [],
+  gateway: ['BUREAU_TOKEN'],
   scoring: ['DATABASE_URL', 'PAN_INDEX_KEYS'],
-  decisioning: ['PAN_ENCRYPTION_KEYS', 'PAN_INDEX_KEYS'],
+  decisioning: ['PAN_ENCRYPTION_KEYS', 'PAN_INDEX_KEYS', 'BUREAU_TOKEN'],
 };
 
 /** The environment of one service. Only the gateway learns what marks an application as synthetic. */
