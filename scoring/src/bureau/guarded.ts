@@ -38,7 +38,8 @@ export function guardedBureau(bureau: Bureau, options: GuardOptions): Bureau {
     backoff: new DelegateBackoff(({ attempt }) => backoffMs(attempt, { baseMs: retryBaseMs, maxMs: 10 * retryBaseMs })),
   });
   const breaker = circuitBreaker(
-    handleWhen((error) => error instanceof BureauError),
+    // Whoever lies is there. One application that is lied about must not keep the others waiting.
+    handleWhen((error) => error instanceof BureauError && error.failure !== 'invalid'),
     { halfOpenAfter: breakerResetMs, breaker: new ConsecutiveBreaker(options.breakerFailures) },
   );
   // The breaker is outside, so that one call counts once.
