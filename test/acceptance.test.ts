@@ -71,7 +71,7 @@ describe('1 an applicant submits', () => {
 
 describe('2 an applicant asks', () => {
   test('2.1 an application that is not decided is PENDING', async ({ stack }) => {
-    await using _paused = await stack.withoutScoring();
+    await using _paused = await stack.without('scoring');
     const id = await submit(stack.client);
     const { data } = await stack.client.request(lookUpDocument, { id });
     expect(data.application).toMatchObject({ status: 'PENDING', cibilScore: null, decision: null, version: 1 });

@@ -187,7 +187,7 @@ test('the same errors and checks hold over WebSocket', async ({ stack }) => {
 test('stopping closes sockets with a code the client retries, and cuts SSE without completing it', async ({
   stack,
 }) => {
-  await using _paused = await stack.withoutScoring();
+  await using _paused = await stack.without('scoring');
   const id = await submit(stack.client);
   const gateway = await startGateway(stack.env);
   await using watcher = connectClient(gateway.url);
@@ -290,7 +290,7 @@ test('when NATS has lost everything it had stored, every pending application is 
   stack,
   nats,
 }) => {
-  const paused = await stack.withoutScoring();
+  const paused = await stack.without('scoring');
   const ids = await Promise.all(Array.from({ length: 5 }, () => submit(stack.client)));
   const ends = ids.map((id) => watchToEnd(stack.otherClient, id));
   const { jsm } = await nats.broker.jetStream();

@@ -16,17 +16,25 @@ export type TestStack = {
   client: TestClient;
   /** of a second gateway, which shares nothing with the first but PostgreSQL and NATS */
   otherClient: TestClient;
-  /** Nothing is scored until the answer is disposed. */
-  withoutScoring: () => Promise<AsyncDisposable>;
+  /** Stops a worker; disposing the answer starts it again. */
+  without: (worker: 'scoring' | 'decisioning') => Promise<AsyncDisposable>;
 };
 
 const starters = { gateway: startGateway, scoring: startScoring, decisioning: startDecisioning };
 
 export const syntheticToken = 'a-token-for-tests-only';
 
-export const test = base.extend<{ $file: { stack: TestStack } }>({
+export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.ProcessEnv } }>({
+  /** variables of the services that a test file wants otherwise */
+  settings: [
+    // oxlint-disable-next-line eslint/no-empty-pattern -- vitest reads the parameter's pattern
+    async ({}, use) => {
+      await use({});
+    },
+    { scope: 'file' },
+  ],
   stack: [
-    async ({ database, nats }, use) => {
+    async ({ database, nats, settings }, use) => {
       await using owned = new AsyncDisposableStack();
       const dataDir = await mkdtemp(join(tmpdir(), 'prequal-data-'));
       owned.defer(() => rm(dataDir, { recursive: true, force: true }));
@@ -41,9 +49,10 @@ export const test = base.extend<{ $file: { stack: TestStack } }>({
         RECONCILE_AFTER_MS: '1000',
         SYNTHETIC_TOKEN: syntheticToken,
         CORS_ORIGINS: 'https://partner.example',
+        ...settings,
       };
       const start = async (name: keyof typeof starters) => owned.use(await starters[name](env));
-      const [gateway, otherGateway, scoring] = await Promise.all([
+      const [gateway, otherGateway, scoring, decisioning] = await Promise.all([
         start('gateway'),
         start('gateway'),
         start('scoring'),
@@ -51,16 +60,16 @@ export const test = base.extend<{ $file: { stack: TestStack } }>({
       ]);
       const client = owned.use(connectClient(gateway.url));
       const otherClient = owned.use(connectClient(otherGateway.url));
-      let running: Service = scoring;
-      const withoutScoring = async () => {
-        await running[Symbol.asyncDispose]();
+      const workers: Record<'scoring' | 'decisioning', Service> = { scoring, decisioning };
+      const without = async (name: keyof typeof workers) => {
+        await workers[name][Symbol.asyncDispose]();
         return {
           [Symbol.asyncDispose]: async () => {
-            running = await start('scoring');
+            workers[name] = await start(name);
           },
         };
       };
-      await use({ env, client, otherClient, withoutScoring });
+      await use({ env, client, otherClient, without });
     },
     { scope: 'file' },
   ],

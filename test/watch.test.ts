@@ -11,7 +11,7 @@ describe.for(['ws', 'sse'] as const)('over %s', (transport) => {
   });
 
   test('a watcher on another gateway than the one that took the submission sees the decision', async ({ stack }) => {
-    const paused = await stack.withoutScoring();
+    const paused = await stack.without('scoring');
     const id = await submit(stack.client);
     const stream = stack.otherClient.subscribe(transport, watchDocument, { id });
     expect((await stream.next()).value.data.applicationStatus).toMatchObject({
@@ -75,7 +75,7 @@ test('one NATS subscription a watched application, however many watch it, releas
   stack,
   nats,
 }) => {
-  await using _paused = await stack.withoutScoring();
+  await using _paused = await stack.without('scoring');
   const id = await submit(stack.client);
   const streams = Array.from({ length: 10 }, (_, index) =>
     stack.client.subscribe(index % 2 === 0 ? 'ws' : 'sse', watchDocument, { id }),
