@@ -23,7 +23,7 @@ import type { Broker } from './connect.ts';
 import { type DeadLetter, readDeadLetter } from './dead-letter.ts';
 import { retryTable } from './failures.ts';
 import { createInHand } from './in-hand.ts';
-import { type ProvisionOptions, provision } from './provision.ts';
+import { isNotFound, type ProvisionOptions, provision } from './provision.ts';
 import { createSettle, HandedBackError, type Outcome } from './settle.ts';
 
 /** Handles what waits, together. The answer has a place for each item: undefined when done, or why not. */
@@ -107,6 +107,8 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   /** times in a row that a server was found to be away; 0 means that messages flow */
   let outages = 0;
   let connectedOnce = false;
+  // Not before each pull: in a cluster one stream may have no leader for seconds, and ours has one.
+  let provisioned = false;
   let pulling = false;
 
   const handle = inBatches(
@@ -147,7 +149,8 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   async function pull(): Promise<void> {
     const { js, jsm } = await broker.jetStream();
     connectedOnce = true;
-    await provision(jsm, options.provisioning);
+    if (!provisioned) await provision(jsm, options.provisioning);
+    provisioned = true;
     const consumer = await js.consumers.get(source.stream, name);
     pulling = true;
     if (outages > 0 && !(await probe(consumer))) {
@@ -173,6 +176,8 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
       } catch (error) {
         if (stopping.signal.aborted) return;
         pulling = false;
+        // The stream or the consumer was deleted, or the server has lost its store.
+        if (isNotFound(error)) provisioned = false;
         log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
       const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, restart);

@@ -61,9 +61,14 @@ async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof NatsError && error.api_error?.code === 404) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
+}
+
+/** True when the broker says that there is no such stream, consumer or message. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404;
 }
 
 const retry = { baseMs: 250, maxMs: 5_000 };

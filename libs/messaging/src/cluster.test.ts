@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto';
+import { createEvent, type EventOf, streams } from '@prequal/schema';
+import { createMetrics } from '@prequal/service';
+import { quiet, startTestNatsCluster, type TestNatsCluster } from '@prequal/testing';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { connectBroker } from './connect.ts';
+import { type Consuming, consume } from './consume.ts';
+import { provision } from './provision.ts';
+import { publishMessage, toMessage } from './publish.ts';
+
+type Report = EventOf<'creditReportGenerated'>;
+
+const stream = 'LOAN_CREDIT_REPORTS';
+const provisioning = { replicas: 3, ackWaitMs: 3_000 };
+
+let cluster: TestNatsCluster;
+
+beforeAll(async () => {
+  cluster = await startTestNatsCluster();
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+function report(): Report {
+  return createEvent('creditReportGenerated', {
+    id: randomUUID(),
+    source: 'scoring',
+    applicationId: randomUUID(),
+    time: new Date(),
+    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
+  });
+}
+
+/** Publishes 100 events a second, each again and again until it is stored, as the outbox does. */
+function publishing() {
+  const stored: string[] = [];
+  const onTheirWay = new Set<Promise<void>>();
+  const publishOne = async (event: Report): Promise<void> => {
+    for (;;) {
+      try {
+        await publishMessage(cluster.broker, toMessage('creditReportGenerated', event));
+        stored.push(event.id);
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+  };
+  const timer = setInterval(() => {
+    const sent = publishOne(report());
+    onTheirWay.add(sent);
+    void sent.finally(() => onTheirWay.delete(sent));
+  }, 10);
+  return {
+    stored,
+    end: async () => {
+      clearInterval(timer);
+      await Promise.all(onTheirWay);
+    },
+  };
+}
+
+/** Two workers as two processes would be, each with a connection of its own. */
+async function working(stack: AsyncDisposableStack): Promise<{ handled: string[]; workers: Consuming[] }> {
+  const handled: string[] = [];
+  const workers = [1, 2].map((place) => {
+    const broker = stack.use(connectBroker({ natsUrl: cluster.url, name: `worker-${place}`, log: quiet }));
+    return stack.use(
+      consume('decisioning', {
+        broker,
+        log: quiet,
+        metrics: createMetrics('test'),
+        provisioning,
+        retryDelaysMs: [0],
+        limits: { maxItems: 50, maxConcurrent: 2 },
+        isOutage: () => false,
+        handle: async (events) => {
+          handled.push(...events.map((event) => event.id));
+          return events.map(() => undefined);
+        },
+      }),
+    );
+  });
+  await vi.waitFor(() => expect(workers.every((worker) => worker.isConsuming())).toBe(true), 15_000);
+  return { handled, workers };
+}
+
+async function unsettled(): Promise<number> {
+  const { jsm } = await cluster.broker.jetStream();
+  const { num_pending, num_ack_pending } = await jsm.consumers.info(stream, 'decisioning');
+  return num_pending + num_ack_pending;
+}
+
+/** What happens while events flow must neither stop them for good nor lose one. */
+async function nothingIsLostWhile(fault: () => Promise<void>): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const { handled } = await working(stack);
+  const { stored, end } = publishing();
+  await vi.waitFor(() => expect(handled.length).toBeGreaterThan(50), 10_000);
+  await fault();
+  const soFar = handled.length;
+  await vi.waitFor(() => expect(handled.length).toBeGreaterThan(soFar + 50), 15_000);
+  await end();
+  await vi.waitFor(() => expect(new Set(handled)).toEqual(new Set(stored)), 15_000);
+  await vi.waitFor(async () => expect(await unsettled()).toBe(0), 15_000);
+}
+
+const hasLeader = () =>
+  vi.waitFor(async () => expect(await cluster.leaderOf(stream)).toBeDefined(), { timeout: 20_000, interval: 100 });
+
+async function leaderNow(): Promise<number> {
+  await hasLeader();
+  return (await cluster.leaderOf(stream)) ?? 0;
+}
+
+test('the streams and consumers of one replica get three, with what they hold', { timeout: 40_000 }, async () => {
+  const { jsm } = await cluster.broker.jetStream();
+  await provision(jsm, { ...provisioning, replicas: 1 });
+  const event = report();
+  await publishMessage(cluster.broker, toMessage('creditReportGenerated', event));
+  // As services do: some of many at once are not answered, and try again.
+  await vi.waitFor(() => Promise.all([1, 2, 3].map(() => provision(jsm, provisioning))), 20_000);
+  const found = await jsm.streams.list().next();
+  expect(found).toHaveLength(Object.keys(streams).length);
+  for (const { config } of found) expect(config.num_replicas).toBe(3);
+  const { config } = await jsm.consumers.info(stream, 'decisioning');
+  expect(config.num_replicas).toBe(3);
+  await using stack = new AsyncDisposableStack();
+  const { handled } = await working(stack);
+  await vi.waitFor(() => expect(handled).toContain(event.id), 10_000);
+});
+
+test('the leader of a stream is killed under load and comes back: nothing is lost', { timeout: 60_000 }, async () => {
+  const leader = await leaderNow();
+  await nothingIsLostWhile(async () => {
+    await cluster.kill(leader);
+    await hasLeader();
+    expect(await cluster.leaderOf(stream)).not.toBe(leader);
+  });
+  await cluster.restart(leader);
+});
+
+test('a follower is killed under load and comes back: nothing is lost', { timeout: 60_000 }, async () => {
+  const follower = ((await leaderNow()) + 1) % 3;
+  await nothingIsLostWhile(() => cluster.kill(follower));
+  await cluster.restart(follower);
+});
+
+test('all servers are killed under load and come back: nothing is lost', { timeout: 60_000 }, async () => {
+  await hasLeader();
+  await nothingIsLostWhile(async () => {
+    await Promise.all([0, 1, 2].map((index) => cluster.kill(index)));
+    await Promise.all([0, 1, 2].map((index) => cluster.restart(index)));
+    await hasLeader();
+  });
+});
+
+test('workers begin while a server is missing', { timeout: 60_000 }, async () => {
+  const { jsm } = await cluster.broker.jetStream();
+  const missing = await leaderNow();
+  await cluster.kill(missing);
+  await hasLeader();
+  await jsm.streams.delete(stream);
+  await using stack = new AsyncDisposableStack();
+  const { handled } = await working(stack);
+  const event = report();
+  await publishMessage(cluster.broker, toMessage('creditReportGenerated', event));
+  await vi.waitFor(() => expect(handled).toEqual([event.id]), 10_000);
+  await cluster.restart(missing);
+});
