@@ -120,7 +120,12 @@ async function nothingIsLostWhile(fault: () => Promise<AsyncDisposable | void>):
 
 /** Waits for an election to end. */
 function leaderNow(): Promise<number> {
-  return vi.waitUntil(async () => (await cluster.leaderOf(stream)) ?? false, { timeout: 20_000, interval: 100 });
+  const leader = async () => {
+    const index = await cluster.leaderOf(stream);
+    if (index === undefined) throw new Error('no leader');
+    return index;
+  };
+  return vi.waitFor(leader, { timeout: 20_000, interval: 100 });
 }
 
 test('the streams and consumers of one replica get three, with what they hold', { timeout: 40_000 }, async () => {
