@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readReadyFile } from '@prequal/local-stack';
 import { connectBroker } from '@prequal/messaging';
 import { openDatabase, sql } from '@prequal/persistence';
-import { createLog } from '@prequal/service';
+import { backoffMs, createLog } from '@prequal/service';
 import { type Client, createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { percentiles } from './percentiles.ts';
@@ -46,7 +46,15 @@ const log = createLog('kill-leaders', 'fatal');
 await using broker = connectBroker({ natsUrl: ready.natsUrl, name: 'kill-leaders', log });
 await using database = await openDatabase({ databaseUrl: ready.databaseUrl, poolMax: 1, applicationName: 'bench' });
 
-const count = { submitted: 0, repeated: 0, notAcknowledged: 0, sawTheEnd: 0, watchersLost: 0, versionsWrong: 0 };
+const count = {
+  submitted: 0,
+  repeated: 0,
+  notAcknowledged: 0,
+  sawTheEnd: 0,
+  watchesEnded: 0,
+  watchesTooLong: 0,
+  versionsWrong: 0,
+};
 const acknowledged: string[] = [];
 const acknowledgedMs: number[] = [];
 const pushedMs: number[] = [];
@@ -65,7 +73,7 @@ async function submitOnce(url: string, idempotencyKey: string): Promise<string> 
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ query: submitDocument, variables: { input } }),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
   });
   const result = (await response.json()) as { data: { submitApplication: { application: { id: string } } } };
   return result.data.submitApplication.application.id;
@@ -73,32 +81,37 @@ async function submitOnce(url: string, idempotencyKey: string): Promise<string> 
 
 async function submit(url: string): Promise<string | undefined> {
   const key = randomUUID();
-  for (const deadline = performance.now() + giveUpMs; performance.now() < deadline; await delay(250)) {
+  const deadline = performance.now() + giveUpMs;
+  for (let attempt = 1; performance.now() < deadline; attempt += 1) {
     try {
       return await submitOnce(url, key);
     } catch {
       count.repeated += 1;
+      await delay(backoffMs(attempt, { baseMs: 250, maxMs: 10_000 }));
     }
   }
   return undefined;
 }
 
-async function sawTheEnd(socket: Client, id: string): Promise<boolean> {
+type Watched = 'sawTheEnd' | 'watchesEnded' | 'watchesTooLong';
+
+async function watch(socket: Client, id: string): Promise<Watched> {
   let last = 0;
   const results = socket.iterate<{ applicationStatus: { version: number; final: boolean } }>({
     query: watchDocument,
     variables: { id },
   });
-  const watched = (async () => {
+  const watched = (async (): Promise<Watched> => {
     for await (const { data } of results) {
-      if (!data) return false;
+      if (!data) return 'watchesEnded';
       if (data.applicationStatus.version <= last) count.versionsWrong += 1;
       last = data.applicationStatus.version;
-      if (data.applicationStatus.final) return true;
+      if (data.applicationStatus.final) return 'sawTheEnd';
     }
-    return false;
+    return 'watchesEnded';
   })();
-  return Promise.race([watched.catch(() => false), delay(giveUpMs, false, { ref: false })]);
+  const ended = watched.catch((): Watched => 'watchesEnded');
+  return Promise.race([ended, delay(giveUpMs, 'watchesTooLong' as const, { ref: false })]);
 }
 
 async function one(index: number, dueAt: number): Promise<void> {
@@ -112,13 +125,12 @@ async function one(index: number, dueAt: number): Promise<void> {
   }
   acknowledged.push(id);
   acknowledgedMs.push(performance.now() - dueAt);
-  if (await sawTheEnd(socket, id)) {
-    pushedMs.push(performance.now() - dueAt);
-    count.sawTheEnd += 1;
-  } else count.watchersLost += 1;
+  const outcome = await watch(socket, id);
+  count[outcome] += 1;
+  if (outcome === 'sawTheEnd') pushedMs.push(performance.now() - dueAt);
 }
 
-/** The names that the servers go by, and the processes they are now. */
+/** By the name that the leader goes by and the process that has this name now. Throws when there is no leader. */
 async function killLeaderOf(stream: string): Promise<void> {
   const { jsm } = await broker.jetStream();
   const leader = (await jsm.streams.info(stream)).cluster?.leader;
@@ -128,7 +140,8 @@ async function killLeaderOf(stream: string): Promise<void> {
     const name = await readFile(path.join(dataDir, 'nats-cluster', String(index + 1), 'server-name'), 'utf8');
     if (name.trim() !== leader || !pid) continue;
     process.kill(pid, 'SIGKILL');
-    console.log(`killed server ${index + 1}, the leader of ${stream}`);
+    const afterSeconds = Math.round((performance.now() - startedAt) / 1_000);
+    console.log(`after ${afterSeconds} s killed server ${index + 1}, the leader of ${stream}`);
     return;
   }
   throw new Error(`${stream} has no leader`);
@@ -137,26 +150,29 @@ async function killLeaderOf(stream: string): Promise<void> {
 async function killNowAndThen(): Promise<number> {
   const streams = ['LOAN_APPLICATIONS', 'LOAN_CREDIT_REPORTS', 'LOAN_STATUS'];
   let killed = 0;
-  for (let time = 0; time < kills; time += 1) {
-    await delay((seconds * 1_000) / (kills + 1));
+  for (let time = 1; time <= kills; time += 1) {
+    const dueAt = startedAt + (time * seconds * 1_000) / (kills + 1);
+    await delay(Math.max(0, dueAt - performance.now()));
     // A stream may have no leader at this moment.
-    for (let attempt = 0; attempt < 20 && killed === time; attempt += 1) {
-      await killLeaderOf(streams[time % streams.length] ?? '').then(
-        () => (killed += 1),
-        () => delay(500),
+    for (let done = false; !done && performance.now() < dueAt + giveUpMs; ) {
+      done = await killLeaderOf(streams[time % streams.length] ?? '').then(
+        () => true,
+        () => delay(500, false),
       );
+      if (done) killed += 1;
     }
   }
   return killed;
 }
 
-const killing = killNowAndThen();
 const startedAt = performance.now();
+const killing = killNowAndThen();
 const running: Promise<void>[] = [];
 for (let index = 0; performance.now() - startedAt < seconds * 1_000; index += 1) {
   const dueAt = startedAt + (index * 1_000) / rate;
   const waitMs = dueAt - performance.now();
-  if (waitMs > 1) await delay(waitMs);
+  // Also when late: answers must be read between the requests.
+  await (waitMs > 1 ? delay(waitMs) : nextTurn());
   running.push(one(index, dueAt));
 }
 const killed = await killing;
