@@ -5,8 +5,16 @@ import { alive, npmRun, readyFileOf, temporaryDataDir } from './npm-run.ts';
 import { submit, watchToEnd } from './stack.ts';
 
 const processes = [
-  ...['decisioning', 'decisioning-2', 'gateway', 'gateway-2', 'nats', 'nats-2', 'nats-3'],
-  ...['postgres', 'scoring', 'scoring-2'],
+  'decisioning',
+  'decisioning-2',
+  'gateway',
+  'gateway-2',
+  'nats',
+  'nats-2',
+  'nats-3',
+  'postgres',
+  'scoring',
+  'scoring-2',
 ];
 
 test('npm run start:cluster goes on while a NATS server is away, and starts it again', {

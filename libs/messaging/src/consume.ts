@@ -110,8 +110,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   let provisioned = false;
   let pulling = false;
   /** after an outage: the one message that tells whether it is over */
-  let probing = false;
-  let probed: Promise<Outcome> | undefined;
+  let probing: { taken?: Promise<Outcome> } | undefined;
 
   const handle = inBatches(
     isolatingBadItems<Item, undefined>(async (items) => {
@@ -120,6 +119,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
     }, options.isOutage),
     limits,
   );
+  const isFlowing = () => outages === 0 && !stopping.signal.aborted;
   const outageDelayMs = () => backoffMs(Math.max(1, outages), outageRetry);
   const settle = createSettle<Item>({
     broker,
@@ -144,16 +144,16 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
 
   function onMessage(message: JsMsg): void {
     if (outages === 0) void take(message);
-    else if (probing && probed === undefined) probed = take(message);
+    else if (probing && !probing.taken) probing.taken = take(message);
     else message.nak(outageDelayMs());
   }
 
   /** True when messages may flow again: one was handled, or failed of its own, or none was there. */
   async function probe(puller: Puller): Promise<boolean> {
-    probed = undefined;
-    probing = true;
-    await puller.pull(1).finally(() => (probing = false));
-    return (await probed) !== 'put_off';
+    const probed: typeof probing = {};
+    probing = probed;
+    await puller.pull(1).finally(() => (probing = undefined));
+    return (await probed.taken) !== 'put_off';
   }
 
   async function pull(): Promise<void> {
@@ -168,7 +168,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
       return;
     }
     outages = 0;
-    while (outages === 0 && !stopping.signal.aborted) await puller.pull(await inHand.room(maxInHand));
+    while (isFlowing()) await puller.pull(await inHand.room(maxInHand));
   }
 
   async function run(): Promise<void> {
