@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
+import { percentiles } from './percentiles.ts';
 
 /**
  * Submits at a fixed rate for a while, each application with its own watcher, and tells how long it took
@@ -74,13 +75,6 @@ async function one(index: number, dueAt: number): Promise<void> {
   } catch {
     errors += 1;
   }
-}
-
-function percentiles(samples: number[]): string {
-  const sorted = samples.toSorted((a, b) => a - b);
-  const at = (share: number) =>
-    (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
-  return `p50 ${at(0.5)}  p95 ${at(0.95)}  p99 ${at(0.99)}  max ${at(1)} ms`;
 }
 
 await submit().catch(() => {

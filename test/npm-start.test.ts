@@ -1,60 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ReadyFile, readReadyFile } from '@prequal/local-stack';
+import { readReadyFile } from '@prequal/local-stack';
 import { connectClient, runSql } from '@prequal/testing';
 import { expect, test, vi } from 'vitest';
+import { alive, isAlive, npmRun, readyFileOf, temporaryDataDir } from './npm-run.ts';
 import { submit, watchToEnd } from './stack.ts';
-
-/** `npm start` as a user types it, in the repository, with a data folder of its own. */
-async function npmStart(dataDir: string) {
-  const child = spawn('npm', ['start'], {
-    cwd: join(import.meta.dirname, '..'),
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-    env: {
-      ...process.env,
-      NODE_ENV: 'development',
-      PREQUAL_DATA_DIR: dataDir,
-      LOG_LEVEL: 'trace',
-      GATEWAY_PORT: '0',
-      SCORING_PORT: '0',
-      DECISIONING_PORT: '0',
-    },
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
-  const ready = await vi.waitFor(
-    async () => {
-      if (child.exitCode !== null) throw new Error(`npm start ended with ${child.exitCode}:\n${output}`);
-      // Said last: until then a ready.json may be that of a crashed run.
-      expect(output).toContain('Prequal is ready');
-      return readyFileOf(dataDir);
-    },
-    { timeout: 60_000, interval: 50 },
-  );
-  return { child, exited, ready, output: () => output };
-}
-
-async function readyFileOf(dataDir: string): Promise<ReadyFile> {
-  const ready = await readReadyFile(dataDir);
-  if (!ready) throw new Error('not ready yet');
-  return ready;
-}
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-const alive = (ready: ReadyFile) => Object.values(ready.pids).filter(isAlive);
 
 /** Files below a folder that hold a text in clear. */
 async function filesWith(text: string, folder: string): Promise<string[]> {
@@ -65,16 +16,9 @@ async function filesWith(text: string, folder: string): Promise<string[]> {
   return found.split('\n').filter(Boolean);
 }
 
-async function temporaryDataDir(): Promise<AsyncDisposable & { path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'prequal-start-'));
-  // As root, PostgreSQL runs as another user, who must be able to enter.
-  await chmod(path, 0o755);
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
 test('npm start serves the whole path, restarts what dies, and stops in order', { timeout: 120_000 }, async () => {
   await using dataDir = await temporaryDataDir();
-  const { child, exited, ready, output } = await npmStart(dataDir.path);
+  const { child, exited, ready, output } = await npmRun('start', dataDir.path);
   try {
     expect(Object.keys(ready.pids).toSorted()).toEqual(['decisioning', 'gateway', 'nats', 'postgres', 'scoring']);
     await vi.waitFor(() =>
@@ -128,7 +72,7 @@ test('npm start serves the whole path, restarts what dies, and stops in order', 
 
 test('after the runner was killed nothing of it stays in the way of the next start', { timeout: 120_000 }, async () => {
   await using dataDir = await temporaryDataDir();
-  const crashed = await npmStart(dataDir.path);
+  const crashed = await npmRun('start', dataDir.path);
   await using client = connectClient(crashed.ready.gatewayUrl);
   const id = await submit(client);
   // `exec` made npm's child the runner itself; npm is killed with it.
@@ -140,7 +84,7 @@ test('after the runner was killed nothing of it stays in the way of the next sta
     expect([gateway, scoring, decisioning].filter(isAlive)).toEqual([]);
   }, 12_000);
 
-  const next = await npmStart(dataDir.path);
+  const next = await npmRun('start', dataDir.path);
   try {
     await using nextClient = connectClient(next.ready.gatewayUrl);
     expect((await watchToEnd(nextClient, id)).at(-1)).toMatchObject({ applicationId: id, status: 'PRE_APPROVED' });

@@ -26,6 +26,12 @@ const reconnectJitterMs = 500;
 /** a watcher is not kept waiting longer for a server that does not answer */
 const flushLimitMs = 2_000;
 
+/**
+ * In a cluster a change may be published on a server that has not heard of the subscription yet, although
+ * ours has confirmed it. It hears of it within this, and the few who still wait then look once more.
+ */
+const clusterKnowsMs = 500;
+
 type Watched = { listeners: Set<(signal: Signal) => void>; unsubscribe: () => void };
 
 /** One NATS subscription a watched application, however many watch it here; released with the last of them. */
@@ -36,6 +42,7 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
   const flush = inBatches(
     async (subscribers: readonly string[]) => {
       const flushed = broker.flush();
+      if (broker.isClustered()) void afterDelay(clusterKnowsMs, () => lookAt(subscribers));
       const slow = await Promise.race([flushed.then(() => false), delay(flushLimitMs, true, { ref: false })]);
       // They read now, and once more when the server has really seen their subscriptions.
       if (slow) void flushed.then(lookAtAll);
@@ -65,8 +72,12 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
     }
   }
 
+  function lookAt(applicationIds: Iterable<string>): void {
+    for (const id of applicationIds) for (const listener of watched.get(id)?.listeners ?? []) listener('look');
+  }
+
   function lookAtAll(): void {
-    for (const { listeners } of watched.values()) for (const listener of listeners) listener('look');
+    lookAt(watched.keys());
   }
 
   async function afterDelay(delayMs: number, work: () => void): Promise<void> {
@@ -75,8 +86,14 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
 
   // Called once subscriptions are in place again; what was published meanwhile can only be read.
   const onConnect = broker.onConnect(() => {
-    if (watched.size > 0) void afterDelay(Math.random() * reconnectJitterMs, () => void broker.flush().then(lookAtAll));
+    if (watched.size > 0) void afterDelay(Math.random() * reconnectJitterMs, () => void lookWhenKnown());
   });
+
+  async function lookWhenKnown(): Promise<void> {
+    await broker.flush();
+    lookAtAll();
+    if (broker.isClustered()) await afterDelay(clusterKnowsMs, lookAtAll);
+  }
 
   async function sweep(): Promise<void> {
     while (!stopping.signal.aborted) await afterDelay(sweepIntervalMs * (0.5 + Math.random() / 2), lookAtAll);

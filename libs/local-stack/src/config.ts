@@ -1,7 +1,9 @@
 import path from 'node:path';
 import { commonConfig, databaseUrl, natsUrl, port, readConfig } from '@prequal/service';
 import { z } from 'zod';
-import { freePort, requireFreePort } from './ports.ts';
+import { freePort, rememberedPort, requireFreePort } from './ports.ts';
+import type { ServiceInstanceName, ServiceName, Topology } from './topology.ts';
+import { instancesOf, single } from './topology.ts';
 
 /** What the runner reads from the environment, folders made absolute. */
 export type StackConfig = {
@@ -19,7 +21,7 @@ export type StackConfig = {
   logLevel: string;
 };
 
-export type ServicePorts = { gateway: number; scoring: number; decisioning: number };
+export type ServicePorts = Record<ServiceName, number>;
 
 const portVariables = { gateway: 'GATEWAY_PORT', scoring: 'SCORING_PORT', decisioning: 'DECISIONING_PORT' } as const;
 
@@ -73,4 +75,26 @@ export async function chooseServicePorts({ ports, gatewayHost }: StackConfig): P
     }
   }
   return chosen;
+}
+
+/** A process of a service to be started, with the ports it is told. */
+export type ServiceInstance = { name: ServiceInstanceName; service: ServiceName; ports: ServicePorts };
+
+/**
+ * Every service process of the topology. The first of each service listens where its variable says, see
+ * `chooseServicePorts`; each further one on a free port, the same as last time when possible.
+ */
+export async function planServices(config: StackConfig, topology: Topology = single): Promise<ServiceInstance[]> {
+  const first = await chooseServicePorts(config);
+  const planned: ServiceInstance[] = [];
+  const taken = Object.values(first);
+  for (const service of ['gateway', 'scoring', 'decisioning'] as const) {
+    for (const [index, name] of instancesOf(service, topology).entries()) {
+      const file = path.join(config.dataDir, `${name}.port`);
+      const itsPort = index === 0 ? first[service] : await rememberedPort(file, taken);
+      taken.push(itsPort);
+      planned.push({ name, service, ports: { ...first, [service]: itsPort } });
+    }
+  }
+  return planned;
 }

@@ -1,5 +1,7 @@
 import { constants } from 'node:os';
+import { parseArgs } from 'node:util';
 import { startLocalStack } from './start.ts';
+import { clustered, single } from './topology.ts';
 
 // A key press reaches us twice when npm passes it on as well; only a later one means "at once".
 const impatienceMs = 1_000;
@@ -30,9 +32,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 try {
   const startedAt = performance.now();
+  const { cluster } = parseArgs({ options: { cluster: { type: 'boolean', default: false } } }).values;
   say('Starting Prequal.');
   await using stack = await startLocalStack({
     env: process.env,
+    topology: cluster ? clustered : single,
     log: say,
     signal: stop.signal,
     onSpawn: (pid, exited) => {
@@ -40,13 +44,13 @@ try {
       void exited.then(() => pids.delete(pid)); // its id may soon belong to somebody else
     },
   });
-  const { gatewayUrl, synthetic } = stack;
+  const { gatewayUrls, synthetic } = stack;
   phase = 'stop in order';
   say(
     `A synthetic application went through the whole path: ${synthetic.status} in ${Math.round(synthetic.elapsedMs)} ms.`,
   );
   say(
-    `Prequal is ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. ${process.env['NODE_ENV'] === 'production' ? 'API' : 'GraphiQL'}: ${gatewayUrl}/graphql (Ctrl-C stops everything)`,
+    `Prequal is ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. ${process.env['NODE_ENV'] === 'production' ? 'API' : 'GraphiQL'}: ${gatewayUrls.map((url) => `${url}/graphql`).join(' and ')} (Ctrl-C stops everything)`,
   );
   await new Promise((resolve) => stop.signal.addEventListener('abort', resolve, { once: true }));
 } catch (error) {

@@ -10,10 +10,25 @@ export async function natsServerVersion(binary: string): Promise<string> {
   throw new Error(`${binary} is not a nats-server that runs here: ${lastLines(output, 3) || 'no output'}`);
 }
 
-export type Configuration = { folder: string; name: string; port: number; monitorPort: number; version: string };
+/** Where the servers of one cluster find each other, on 127.0.0.1. */
+export type ClusterRoutes = {
+  /** where this one listens for the others */
+  port: number;
+  /** where all of them listen, this one included: a server knows its own route and leaves it alone */
+  all: readonly number[];
+};
+
+export type Configuration = {
+  folder: string;
+  name: string;
+  port: number;
+  monitorPort: number;
+  version: string;
+  routes?: ClusterRoutes | undefined;
+};
 
 /** The configuration file of one server, for its version. */
-export function configuration({ folder, name, port, monitorPort, version }: Configuration): string {
+export function configuration({ folder, name, port, monitorPort, version, routes }: Configuration): string {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   // Without it the server syncs every two minutes, after it acknowledged. Known from 2.10 on; 2.9
   // refuses to start with it, and the streams are refilled from PostgreSQL when they are lost.
@@ -26,5 +41,14 @@ pid_file: ${JSON.stringify(path.join(folder, 'nats-server.pid'))}
 jetstream {
   store_dir: ${JSON.stringify(folder)}
 ${sync}}
+${routes ? clusterBlock(routes) : ''}`;
+}
+
+function clusterBlock({ port, all }: ClusterRoutes): string {
+  return `cluster {
+  name: "prequal"
+  listen: "127.0.0.1:${port}"
+  routes: [${all.map((route) => `"nats://127.0.0.1:${route}"`).join(', ')}]
+}
 `;
 }

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LocalServer, Log, OnSpawn } from './local-server.ts';
+import type { ClusterRoutes } from './nats-configuration.ts';
 import { configuration, natsServerVersion } from './nats-configuration.ts';
 import { rememberedPort, requireFreePort } from './ports.ts';
 import { lastLines } from './postgres-data.ts';
@@ -17,6 +18,8 @@ export type NatsServerOptions = {
   storeDir: string;
   /** 0: any free port, the same as last time when possible. */
   port: number;
+  /** A server of a cluster; without it it stands alone. */
+  routes?: ClusterRoutes;
   log?: Log;
   signal?: AbortSignal | undefined;
   onSpawn?: OnSpawn;
@@ -31,6 +34,8 @@ const stopSteps = [
 
 export type NatsServer = LocalServer & {
   version: string;
+  /** The server's name, the same at each start on this folder: in a cluster others know it by that. */
+  name: string;
   /** The server's monitoring pages, e.g. `<monitorUrl>/connz`. */
   monitorUrl: string;
 };
@@ -64,12 +69,13 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 async function launch(
   folder: string,
   version: string,
-  { binary, port: wanted, signal, onSpawn }: NatsServerOptions,
+  { binary, port: wanted, routes, signal, onSpawn }: NatsServerOptions,
 ): Promise<NatsServer | string> {
-  const port = wanted === 0 ? await rememberedPort(path.join(folder, 'port')) : wanted;
-  const monitorPort = await rememberedPort(path.join(folder, 'monitor-port'), port);
-  const name = `prequal-${randomUUID()}`;
-  await writeFile(configFileIn(folder), configuration({ folder, name, port, monitorPort, version }));
+  const promised = routes?.all ?? [];
+  const port = wanted === 0 ? await rememberedPort(path.join(folder, 'port'), promised) : wanted;
+  const monitorPort = await rememberedPort(path.join(folder, 'monitor-port'), [port, ...promised]);
+  const name = await rememberedName(path.join(folder, 'server-name'));
+  await writeFile(configFileIn(folder), configuration({ folder, name, port, monitorPort, version, routes }));
   const { pid, exited } = await spawnServer(binary, configFileIn(folder), logFileIn(folder));
   onSpawn?.(pid, exited);
   const stop = () => stopProcess(pid, [...stopSteps], exited);
@@ -84,9 +90,19 @@ async function launch(
     pid,
     port,
     version,
+    name,
     exited,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Unique, so that a greeting with it can only come from the server of this folder. */
+async function rememberedName(file: string): Promise<string> {
+  const known = (await readFile(file, 'utf8').catch(() => '')).trim();
+  if (/^prequal-[0-9a-f-]{36}$/.test(known)) return known;
+  const name = `prequal-${randomUUID()}`;
+  await writeFile(file, `${name}\n`);
+  return name;
 }
 
 const configFileIn = (folder: string) => path.join(folder, 'nats-server.conf');

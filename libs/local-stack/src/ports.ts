@@ -35,15 +35,15 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
 
 /**
  * The port this file remembers when it is still free, else another free one, which is then remembered:
- * a server keeps its address over restarts of the whole stack where possible. Never `taken`, a port that
- * is promised to somebody who does not listen yet.
+ * a server keeps its address over restarts of the whole stack where possible. Never one of `taken`, ports
+ * that are promised to somebody who does not listen yet.
  */
-export async function rememberedPort(file: string, taken?: number): Promise<number> {
+export async function rememberedPort(file: string, taken: readonly number[] = []): Promise<number> {
   const port = Number(await readFile(file, 'utf8').catch(() => ''));
-  const usable = Number.isInteger(port) && port > 0 && port < 65_536 && port !== taken;
+  const usable = Number.isInteger(port) && port > 0 && port < 65_536 && !taken.includes(port);
   if (usable && (await isPortFree(port))) return port;
   let other = await freePort();
-  while (other === taken) other = await freePort();
+  while (taken.includes(other)) other = await freePort();
   await writeFile(file, `${other}\n`);
   return other;
 }

@@ -1,13 +1,22 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { ServiceName } from './topology.ts';
+
+type FirstName = ServiceName | 'postgres' | 'nats';
+type NumberedName = `${ServiceName | 'nats'}-${number}`;
+
+/** One process of the stack: the first of its kind by its plain name, the others numbered, e.g. `gateway-2`. */
+export type ProcessName = FirstName | NumberedName;
 
 /** What `ready.json` says: where the running stack is, and its processes. A server not ours has no pid. */
 export type ReadyFile = {
   gatewayUrl: string;
+  /** All gateways, when there are several; the first one is `gatewayUrl`. */
+  gatewayUrls?: string[];
   /** Contains the password of the embedded database, hence mode 0600. */
   databaseUrl: string;
   natsUrl: string;
-  pids: { gateway?: number; scoring?: number; decisioning?: number; postgres?: number; nats?: number };
+  pids: Partial<Record<FirstName, number>> & Record<NumberedName, number>;
 };
 
 const fileName = 'ready.json';

@@ -5,8 +5,10 @@ import type { OnSpawn, RunningProcess } from './local-server.ts';
 import { exitOf, stopProcess } from './processes.ts';
 
 export type ServiceOptions = {
-  /** Folder of the service in the repository; its entry is `<name>/src/main.ts`. */
+  /** For the log and errors: "gateway", "gateway-2". */
   name: string;
+  /** Folder of the service in the repository, when it is not the name; its entry is `<service>/src/main.ts`. */
+  service?: string;
   repoRoot: string;
   env: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
@@ -40,9 +42,9 @@ export function serviceEntry(repoRoot: string, name: string): string {
  * service ends itself. Throws when it ends before, or says nothing for 30 s (default); it is stopped then.
  */
 export async function startService(options: ServiceOptions): Promise<ServiceProcess> {
-  const { name, repoRoot, env, signal, timeoutMs = defaultTimeoutMs, onSpawn } = options;
+  const { name, service = name, repoRoot, env, signal, timeoutMs = defaultTimeoutMs, onSpawn } = options;
   signal?.throwIfAborted();
-  const child = spawn(process.execPath, [serviceEntry(repoRoot, name)], {
+  const child = spawn(process.execPath, [serviceEntry(repoRoot, service)], {
     cwd: repoRoot,
     env,
     // Its own process group: Ctrl-C reaches only the runner, which stops everything in order.

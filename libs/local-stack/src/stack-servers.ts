@@ -2,19 +2,22 @@ import path from 'node:path';
 import type { StackConfig } from './config.ts';
 import { findNatsServer } from './find-nats-server.ts';
 import type { Log, OnSpawn } from './local-server.ts';
+import type { NatsCluster } from './nats-cluster.ts';
+import { startNatsCluster } from './nats-cluster.ts';
 import { requireNats, startNatsServer } from './nats-server.ts';
 import { startPostgres } from './postgres.ts';
+import type { ProcessName } from './ready-file.ts';
 import type { Started } from './start-all.ts';
 import { supervise } from './supervise.ts';
-
-type ProcessNames = 'gateway' | 'scoring' | 'decisioning' | 'postgres' | 'nats';
+import type { Topology } from './topology.ts';
 
 /** What starting one part of the stack needs besides its own options. */
 export type StackContext = {
   config: StackConfig;
+  topology: Topology;
   log: Log;
   /** A process runs (again) and can be used: its id belongs into ready.json. */
-  onRunning: (name: ProcessNames, pid: number) => void | Promise<void>;
+  onRunning: (name: ProcessName, pid: number) => void | Promise<void>;
   onSpawn: OnSpawn;
 };
 
@@ -39,17 +42,29 @@ export async function databaseServer(
   return { value: first.url, resource };
 }
 
-/** The NATS to use: NATS_URL, or an embedded nats-server that is kept alive. */
+/** How services reach NATS, and how many copies of each stream they are to keep there if we know better than they. */
+export type Nats = { url: string; streamReplicas?: string };
+
+/** The NATS to use: NATS_URL, or an embedded nats-server or cluster that is kept alive. */
 export async function natsServer(
-  { config, log, onRunning, onSpawn }: StackContext,
+  context: StackContext,
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
-): Promise<Started<string>> {
+): Promise<Started<Nats>> {
+  const { config, topology, log } = context;
   if (config.natsUrl) {
     await requireNats(config.natsUrl, signal);
-    return { value: config.natsUrl };
+    return { value: { url: config.natsUrl } };
   }
   const { binary } = await findNatsServer({ cacheDir: path.join(config.dataDir, 'cache'), env, log, signal });
+  return topology.natsServers === 1 ? oneNatsServer(context, binary, signal) : natsCluster(context, binary, signal);
+}
+
+async function oneNatsServer(
+  { config, log, onRunning, onSpawn }: StackContext,
+  binary: string,
+  signal: AbortSignal,
+): Promise<Started<Nats>> {
   const startedAt = performance.now();
   const options = { binary, storeDir: path.join(config.dataDir, 'nats'), log, onSpawn };
   const first = await startNatsServer({ ...options, port: config.natsPort, signal });
@@ -62,7 +77,46 @@ export async function natsServer(
     onRestart: ({ pid }) => onRunning('nats', pid),
     log,
   });
-  return { value: first.url, resource };
+  return { value: { url: first.url }, resource };
+}
+
+async function natsCluster(
+  { config, topology, log, onRunning, onSpawn }: StackContext,
+  binary: string,
+  signal: AbortSignal,
+): Promise<Started<Nats>> {
+  const startedAt = performance.now();
+  const size = topology.natsServers;
+  // Not the folder of the single server: its streams are not those of a cluster.
+  const storeDir = path.join(config.dataDir, 'nats-cluster');
+  const cluster = await startNatsCluster({ binary, storeDir, size, port: config.natsPort, log, signal, onSpawn });
+  for (const [index, { pid }] of cluster.nodes.entries()) await onRunning(natsName(index), pid);
+  const ports = cluster.nodes.map(({ port }) => port).join(', ');
+  log(`A NATS cluster of ${size} with JetStream is ready on the ports ${ports} (${seconds(startedAt)}).`);
+  return {
+    value: { url: cluster.url, streamReplicas: String(size) },
+    resource: keepClusterAlive(cluster, log, onRunning),
+  };
+}
+
+function keepClusterAlive(cluster: NatsCluster, log: Log, onRunning: StackContext['onRunning']): AsyncDisposable {
+  const supervised = new AsyncDisposableStack();
+  for (const [index, first] of cluster.nodes.entries()) {
+    supervised.use(
+      supervise({
+        name: natsName(index),
+        first,
+        start: (again) => cluster.startAgain(index, again),
+        onRestart: ({ pid }) => onRunning(natsName(index), pid),
+        log,
+      }),
+    );
+  }
+  return supervised;
+}
+
+function natsName(index: number): ProcessName {
+  return index === 0 ? 'nats' : `nats-${index + 1}`;
 }
 
 /** Time since then, for people: "1.9 s". */

@@ -1,4 +1,4 @@
-import type { ServicePorts, StackConfig } from './config.ts';
+import type { ServiceInstance, ServicePorts, StackConfig } from './config.ts';
 import type { Log } from './local-server.ts';
 import { commandLine, isAlive, stopProcess } from './processes.ts';
 import { readReadyFile } from './ready-file.ts';
@@ -8,8 +8,8 @@ import type { StackContext } from './stack-servers.ts';
 import { seconds } from './stack-servers.ts';
 import type { Started } from './start-all.ts';
 import { supervise } from './supervise.ts';
-
-export type ServiceName = keyof ServicePorts;
+import type { ServiceName } from './topology.ts';
+import { serviceOf } from './topology.ts';
 
 export type ServiceEnvOptions = {
   env: NodeJS.ProcessEnv;
@@ -17,6 +17,8 @@ export type ServiceEnvOptions = {
   ports: ServicePorts;
   databaseUrl: string;
   natsUrl: string;
+  /** used unless our own environment says how many */
+  streamReplicas?: string | undefined;
   syntheticToken: string;
 };
 
@@ -29,12 +31,13 @@ const withheld: Record<ServiceName, readonly string[]> = {
 
 /** The environment of one service. Only the gateway learns what marks an application as synthetic. */
 export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJS.ProcessEnv {
-  const { env, config, ports, databaseUrl, natsUrl, syntheticToken } = options;
+  const { env, config, ports, databaseUrl, natsUrl, streamReplicas, syntheticToken } = options;
   const all = {
     ...env,
     ...(name === 'gateway' && { SYNTHETIC_TOKEN: syntheticToken }),
     DATABASE_URL: databaseUrl,
     NATS_URL: natsUrl,
+    ...(streamReplicas && !env['STREAM_REPLICAS'] && { STREAM_REPLICAS: streamReplicas }),
     PREQUAL_DATA_DIR: config.dataDir,
     LOG_LEVEL: config.logLevel,
     NODE_COMPILE_CACHE: config.compileCacheDir,
@@ -49,13 +52,13 @@ export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJ
 /** Starts one service, waits until it is ready and keeps it alive. The value is its address. */
 export async function supervisedService(
   context: StackContext & { repoRoot: string },
-  name: ServiceName,
+  { name, service }: Pick<ServiceInstance, 'name' | 'service'>,
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<Started<string>> {
   const { repoRoot, log, onRunning, onSpawn } = context;
   const startedAt = performance.now();
-  const launch = (until: AbortSignal) => startService({ name, repoRoot, env, signal: until, onSpawn });
+  const launch = (until: AbortSignal) => startService({ name, service, repoRoot, env, signal: until, onSpawn });
   const first = await launch(signal);
   const notReady = await orStopped(first, signal);
   if (notReady !== undefined) {
@@ -95,9 +98,10 @@ async function orStopped(service: ServiceProcess, signal: AbortSignal): Promise<
  */
 export async function stopLeftOverServices(dataDir: string, repoRoot: string, log: Log): Promise<void> {
   const { pids = {} } = (await readReadyFile(dataDir)) ?? {};
-  for (const name of ['gateway', 'scoring', 'decisioning'] as const) {
-    const pid = pids[name];
-    if (!pid || !isAlive(pid) || !(await commandLine(pid)).includes(serviceEntry(repoRoot, name))) continue;
+  for (const [name, pid] of Object.entries(pids)) {
+    const service = serviceOf(name);
+    if (!service || !pid || !isAlive(pid)) continue;
+    if (!(await commandLine(pid)).includes(serviceEntry(repoRoot, service))) continue;
     log(`Stopping the ${name} (process ${pid}) that an earlier run left behind.`);
     await stopProcess(pid, [
       { signal: 'SIGTERM', waitMs: 12_000 },

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { enableCompileCache } from 'node:module';
 import path from 'node:path';
-import { chooseServicePorts, readStackConfig } from './config.ts';
+import { planServices, readStackConfig } from './config.ts';
 import type { Log, OnSpawn } from './local-server.ts';
 import type { ReadyFile } from './ready-file.ts';
 import { removeReadyFile, writeReadyFile } from './ready-file.ts';
 import { lockDataFolder } from './runner-lock.ts';
-import type { StackContext } from './stack-servers.ts';
+import type { Nats, StackContext } from './stack-servers.ts';
 import { databaseServer, natsServer, seconds } from './stack-servers.ts';
 import { serviceEnv, stopLeftOverServices, supervisedService } from './stack-services.ts';
 import { orAborted, startAll } from './start-all.ts';
 import type { SyntheticResult } from './synthetic.ts';
 import { sendSynthetic } from './synthetic.ts';
+import type { ServiceName, Topology } from './topology.ts';
+import { single } from './topology.ts';
 
 export type LocalStackOptions = {
   env: NodeJS.ProcessEnv;
@@ -20,12 +22,16 @@ export type LocalStackOptions = {
   signal?: AbortSignal;
   /** Where the services' folders are; a relative PREQUAL_DATA_DIR is relative to it. */
   repoRoot?: string;
+  /** How many processes of each kind; by default one. */
+  topology?: Topology;
   onSpawn?: OnSpawn;
 };
 
-/** The running system. Disposing stops gateway, scoring, decisioning, NATS and PostgreSQL, in this order. */
+/** The running system. Disposing stops gateways, scoring, decisioning, NATS and PostgreSQL, in this order. */
 export type LocalStack = AsyncDisposable & {
+  /** of the first gateway */
   gatewayUrl: string;
+  gatewayUrls: readonly string[];
   databaseUrl: string;
   natsUrl: string;
   synthetic: SyntheticResult;
@@ -37,7 +43,7 @@ export type LocalStack = AsyncDisposable & {
  * when something cannot start; nothing is left running then.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const { env, log, signal = new AbortController().signal, onSpawn = () => {} } = options;
+  const { env, log, signal = new AbortController().signal, topology = single, onSpawn = () => {} } = options;
   const repoRoot = options.repoRoot ?? path.resolve(import.meta.dirname, '../../..');
   const config = readStackConfig(env, repoRoot);
   enableCompileCache(config.compileCacheDir);
@@ -46,35 +52,55 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   stack.use(await lockDataFolder(config.dataDir));
   await stopLeftOverServices(config.dataDir, repoRoot, log);
   await removeReadyFile(config.dataDir);
-  const ports = await chooseServicePorts(config);
+  const services = await planServices(config, topology);
   const ready = readyFileOf(config.dataDir);
-  const context: StackContext & { repoRoot: string } = { config, log, onRunning: ready.noteProcess, onSpawn, repoRoot };
+  const onRunning = ready.noteProcess;
+  const context: StackContext & { repoRoot: string } = { config, topology, log, onRunning, onSpawn, repoRoot };
 
-  const [databaseUrl, natsUrl] = await startAll<[string, string]>(stack, signal, [
+  const [databaseUrl, { url: natsUrl, streamReplicas }] = await startAll<[string, Nats]>(stack, signal, [
     (until) => databaseServer(context, until),
     (until) => natsServer(context, env, until),
   ]);
 
   const syntheticToken = randomBytes(24).toString('base64url');
-  const envOptions = { env, config, ports, databaseUrl, natsUrl, syntheticToken };
-  // The gateway is the last one here, so it is the first to stop: nobody submits to a stack that leaves.
+  const envOptions = { env, config, databaseUrl, natsUrl, streamReplicas, syntheticToken };
+  const startersOf = (service: ServiceName) =>
+    services
+      .filter((planned) => planned.service === service)
+      .map((planned) => {
+        const itsEnv = serviceEnv(service, { ...envOptions, ports: planned.ports });
+        return (until: AbortSignal) => supervisedService(context, planned, itsEnv, until);
+      });
+  // The gateways are the last ones here, so they are the first to stop: nobody submits to a stack that leaves.
   // The services load while the schema is migrated, and wait for it before they serve.
-  const [, , , gatewayUrl] = await startAll<[undefined, string, string, string]>(stack, signal, [
-    async (until) => ({ value: await orAborted(migrateDatabase(databaseUrl, log), until) }),
-    (until) => supervisedService(context, 'decisioning', serviceEnv('decisioning', envOptions), until),
-    (until) => supervisedService(context, 'scoring', serviceEnv('scoring', envOptions), until),
-    (until) => supervisedService(context, 'gateway', serviceEnv('gateway', envOptions), until),
+  const addresses = await startAll<string[]>(stack, signal, [
+    async (until) => {
+      await orAborted(migrateDatabase(databaseUrl, log), until);
+      return { value: databaseUrl };
+    },
+    ...startersOf('decisioning'),
+    ...startersOf('scoring'),
+    ...startersOf('gateway'),
   ]);
+  const gatewayUrls = addresses.slice(-topology.services.gateway);
+  const [gatewayUrl = ''] = gatewayUrls;
   const synthetic = await sendSynthetic(gatewayUrl, syntheticToken, signal);
 
   stack.defer(ready.remove);
-  await ready.publish({ gatewayUrl, databaseUrl, natsUrl });
+  await ready.publish({ gatewayUrl, ...(gatewayUrls.length > 1 && { gatewayUrls }), databaseUrl, natsUrl });
   signal.throwIfAborted();
   const running = stack.move();
-  return { gatewayUrl, databaseUrl, natsUrl, synthetic, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    gatewayUrl,
+    gatewayUrls,
+    databaseUrl,
+    natsUrl,
+    synthetic,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
-async function migrateDatabase(databaseUrl: string, log: Log): Promise<undefined> {
+async function migrateDatabase(databaseUrl: string, log: Log): Promise<void> {
   const startedAt = performance.now();
   // Loaded here and not at the top: reading MikroORM takes longer than everything before this line.
   const { migrate } = await import('@prequal/persistence');
@@ -91,7 +117,7 @@ async function migrateDatabase(databaseUrl: string, log: Log): Promise<undefined
   );
 }
 
-type Addresses = Pick<ReadyFile, 'gatewayUrl' | 'databaseUrl' | 'natsUrl'>;
+type Addresses = Omit<ReadyFile, 'pids'>;
 
 // Processes come and go before, while and after the file exists; it is written only in between.
 function readyFileOf(dataDir: string) {

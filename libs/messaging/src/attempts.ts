@@ -1,7 +1,7 @@
 import { attemptsSubject } from '@prequal/schema';
-import { NatsError } from 'nats';
 import { z } from 'zod';
 import { type Broker, BrokerAwayError } from './connect.ts';
+import { isNotFound } from './provision.ts';
 
 const notes = z.object({
   /** handlings that began and were not heard of again: their process ended, or blocked until another got the message */
@@ -30,7 +30,7 @@ export function attemptNotes(broker: Broker, consumer: string) {
         const stored = await jsm.streams.getMessage('LOAN_ATTEMPTS', { last_by_subj: subject });
         return notes.parse(stored.json());
       } catch (error) {
-        if (error instanceof NatsError && error.api_error?.code === 404) return none;
+        if (isNotFound(error)) return none;
         throw new BrokerAwayError('the notes on a message cannot be read', { cause: error });
       }
     },

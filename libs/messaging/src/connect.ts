@@ -21,6 +21,8 @@ export type BrokerOptions = {
  */
 export type Broker = AsyncDisposable & {
   isConnected: () => boolean;
+  /** True when the server that it is connected to is one of several: what this one knows, others may not know yet. */
+  isClustered: () => boolean;
   /** Resolves with the first connection. */
   jetStream: () => Promise<{ js: JetStreamClient; jsm: JetStreamManager }>;
   /** Throws `BrokerAwayError` when there is no connection at this moment. */
@@ -106,6 +108,7 @@ export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
 
   return {
     isConnected: () => connected,
+    isClustered: () => nc?.info?.cluster !== undefined,
     jetStream: async () => {
       const connection = await first;
       return { js: connection.jetstream(), jsm: await connection.jetstreamManager({ checkAPI: false }) };

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createEvent, type EventOf, streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
@@ -89,6 +90,24 @@ test('the same event published twice is delivered once', async ({ nats }) => {
   await send(nats, after);
   await vi.waitFor(() => expect(handled).toContain(after.id));
   expect(handled).toEqual([twice.id, after.id]);
+});
+
+test('a message that a busy process takes up late is handled then, and not only when it is delivered again', async ({
+  nats,
+}) => {
+  await ready(nats);
+  const { consumer, handled } = consuming(nats);
+  await using _ = consumer;
+  await vi.waitUntil(() => consumer.isConsuming());
+  for (let round = 0; round < 3; round += 1) {
+    const event = report();
+    const sent = send(nats, event);
+    await nextTurn();
+    // Longer than a request for messages stays open; the server has delivered long before that.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_200);
+    await vi.waitFor(() => expect(handled).toContain(event.id), 3_000);
+    await sent;
+  }
 });
 
 test('a malformed message is dead-lettered with its cause and does not stop the consumer', async ({ nats }) => {

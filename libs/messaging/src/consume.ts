@@ -18,12 +18,13 @@ import {
   type Logger,
   type Registry,
 } from '@prequal/service';
-import type { Consumer, JsMsg } from 'nats';
+import type { JsMsg } from 'nats';
 import type { Broker } from './connect.ts';
 import { type DeadLetter, readDeadLetter } from './dead-letter.ts';
 import { retryTable } from './failures.ts';
 import { createInHand } from './in-hand.ts';
-import { type ProvisionOptions, provision } from './provision.ts';
+import { isNotFound, type ProvisionOptions, provision } from './provision.ts';
+import { openPuller, type Puller } from './pull.ts';
 import { createSettle, HandedBackError, type Outcome } from './settle.ts';
 
 /** Handles what waits, together. The answer has a place for each item: undefined when done, or why not. */
@@ -82,8 +83,6 @@ export function consumeDeadLetters(options: ConsumeOptions<DeadLetter>): Consumi
 
 const outageRetry = { baseMs: 500, maxMs: 15_000 };
 const restart = { baseMs: 250, maxMs: 5_000 };
-/** How long one request for messages stays open; a stop waits for it, since what is on its way then would be lost. */
-const pullMs = 1_000;
 
 /**
  * The one consumer loop: pulls from a durable consumer and settles each message by itself, see
@@ -107,7 +106,11 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   /** times in a row that a server was found to be away; 0 means that messages flow */
   let outages = 0;
   let connectedOnce = false;
+  // Not before each pull: in a cluster one stream may have no leader for seconds, and ours has one.
+  let provisioned = false;
   let pulling = false;
+  /** after an outage: the one message that tells whether it is over */
+  let probing: { taken?: Promise<Outcome> } | undefined;
 
   const handle = inBatches(
     isolatingBadItems<Item, undefined>(async (items) => {
@@ -116,6 +119,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
     }, options.isOutage),
     limits,
   );
+  const isFlowing = () => outages === 0 && !stopping.signal.aborted;
   const outageDelayMs = () => backoffMs(Math.max(1, outages), outageRetry);
   const settle = createSettle<Item>({
     broker,
@@ -138,31 +142,33 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
     return outcome;
   }
 
+  function onMessage(message: JsMsg): void {
+    if (outages === 0) void take(message);
+    else if (probing && !probing.taken) probing.taken = take(message);
+    else message.nak(outageDelayMs());
+  }
+
   /** True when messages may flow again: one was handled, or failed of its own, or none was there. */
-  async function probe(consumer: Consumer): Promise<boolean> {
-    const message = await consumer.next({ expires: pullMs });
-    return message === null || (await take(message)) !== 'put_off';
+  async function probe(puller: Puller): Promise<boolean> {
+    const probed: typeof probing = {};
+    probing = probed;
+    await puller.pull(1).finally(() => (probing = undefined));
+    return (await probed.taken) !== 'put_off';
   }
 
   async function pull(): Promise<void> {
-    const { js, jsm } = await broker.jetStream();
+    const { jsm } = await broker.jetStream();
     connectedOnce = true;
-    await provision(jsm, options.provisioning);
-    const consumer = await js.consumers.get(source.stream, name);
+    if (!provisioned) await provision(jsm, options.provisioning);
+    provisioned = true;
+    await using puller = await openPuller(broker, { stream: source.stream, durable: name }, onMessage);
     pulling = true;
-    if (outages > 0 && !(await probe(consumer))) {
+    if (outages > 0 && !(await probe(puller))) {
       outages += 1;
       return;
     }
     outages = 0;
-    while (outages === 0 && !stopping.signal.aborted) {
-      const room = await inHand.room(maxInHand);
-      const messages = await consumer.fetch({ max_messages: room, expires: pullMs });
-      for await (const message of messages) {
-        if (outages === 0) void take(message);
-        else message.nak(outageDelayMs());
-      }
-    }
+    while (isFlowing()) await puller.pull(await inHand.room(maxInHand));
   }
 
   async function run(): Promise<void> {
@@ -173,6 +179,8 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
       } catch (error) {
         if (stopping.signal.aborted) return;
         pulling = false;
+        // The stream or the consumer was deleted, or the server has lost its store.
+        if (isNotFound(error)) provisioned = false;
         log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
       const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, restart);

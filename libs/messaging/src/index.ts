@@ -2,5 +2,5 @@ export * from './connect.ts';
 export * from './consume.ts';
 export type { DeadLetter } from './dead-letter.ts';
 export { UnknownApplicationError } from './failures.ts';
-export * from './provision.ts';
+export { keepProvisioned, type ProvisionOptions, provision } from './provision.ts';
 export * from './publish.ts';

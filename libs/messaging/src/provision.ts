@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { dedupeWindowMs, durables, type Stream, streams } from '@prequal/schema';
 import { backoffMs, type Logger } from '@prequal/service';
 import type { JetStreamManager } from 'nats';
@@ -14,7 +15,11 @@ export type ProvisionOptions = {
 
 const maxAckPending = 10_000;
 
-/** Creates or updates every stream and durable consumer of the pipeline map. Doing it again changes nothing. */
+/**
+ * Creates every stream and durable consumer of the pipeline map, and updates those that differ, e.g. in the
+ * number of replicas. Doing it again only looks: in a cluster an update that changes nothing still makes the
+ * servers agree on it, and while several processes do so at once, some are never answered.
+ */
 export async function provision(jsm: JetStreamManager, { replicas, ackWaitMs }: ProvisionOptions): Promise<void> {
   for (const [name, stream] of Object.entries<Stream>(streams)) {
     const config = {
@@ -29,28 +34,41 @@ export async function provision(jsm: JetStreamManager, { replicas, ackWaitMs }: 
       num_replicas: replicas,
     };
     const known = await unlessNotFound(jsm.streams.info(name));
-    await (known ? jsm.streams.update(name, config) : jsm.streams.add(config));
+    if (!known) await jsm.streams.add(config);
+    else if (!says(known.config, config)) await jsm.streams.update(name, config);
   }
   for (const { name, stream } of durables) {
     // Neither `backoff` (it stretches our own delays) nor `max_deliver` (a message would silently disappear).
-    await jsm.consumers.add(stream, {
+    const config = {
       durable_name: name,
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
       ack_wait: nanos(ackWaitMs),
       max_ack_pending: maxAckPending,
       num_replicas: replicas,
-    });
+    };
+    const known = await unlessNotFound(jsm.consumers.info(stream, name));
+    if (!known || !says(known.config, config)) await jsm.consumers.add(stream, config);
   }
+}
+
+function says(known: object, wanted: Record<string, unknown>): boolean {
+  const given = new Map(Object.entries(known));
+  return Object.entries(wanted).every(([key, value]) => isDeepStrictEqual(given.get(key), value));
 }
 
 async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof NatsError && error.api_error?.code === 404) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
+}
+
+/** True when the broker says that there is no such stream, consumer or message. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404;
 }
 
 const retry = { baseMs: 250, maxMs: 5_000 };

@@ -3,3 +3,4 @@ export * from './database.ts';
 export * from './fixtures.ts';
 export * from './log.ts';
 export * from './nats.ts';
+export * from './nats-cluster.ts';
