@@ -14,12 +14,13 @@ const starters = { gateway: startGateway, scoring: startScoring, decisioning: st
 const name = process.argv[2] as keyof typeof starters;
 
 let left = Number.POSITIVE_INFINITY;
+// oxlint-disable-next-line typescript/unbound-method -- it is bound again to the socket that is written to
 const { write } = Socket.prototype;
 Socket.prototype.write = function dieOrWrite(this: Socket, ...given: unknown[]): boolean {
   left -= 1;
   if (left <= 0) process.kill(process.pid, 'SIGKILL');
   return Reflect.apply(write, this, given) as boolean;
-} as typeof write;
+};
 
 await using service = await starters[name](process.env);
 process.on('message', (dieAt) => {
