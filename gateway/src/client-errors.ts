@@ -44,6 +44,13 @@ function placeOf({ source, positions }: GraphQLError) {
   return source && positions ? { source, positions: [...positions] } : {};
 }
 
+/** For a caller who is not listened to: the refusal, with the HTTP status that goes with it. */
+export function toRefusedError({ code, message, details }: Refusal): GraphQLError {
+  const challenge = { status: 401, headers: { 'www-authenticate': 'Bearer' } };
+  const http = code === 'UNAUTHENTICATED' ? challenge : { status: 503 };
+  return new GraphQLError(message, { extensions: { code, ...details, http } });
+}
+
 /** For a document that could not be read at all, e.g. because it nests too deeply. */
 export function unreadable(): GraphQLError {
   return new GraphQLError('The document cannot be read. Send a smaller one.', {

@@ -1,6 +1,7 @@
-import { keyRing } from '@prequal/pan';
+import { developmentKeyRules, keyRing } from '@prequal/pan';
 import { brokerConfig, commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
 import { z } from 'zod';
+import { authConfig, authRules } from './auth-config.ts';
 
 export const gatewayConfig = {
   ...commonConfig,
@@ -8,6 +9,7 @@ export const gatewayConfig = {
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   GATEWAY_PORT: port(4000),
   ...brokerConfig,
+  ...authConfig,
   PAN_ENCRYPTION_KEYS: keyRing,
   PAN_INDEX_KEYS: keyRing,
   NODE_ENV: z.string().optional(),
@@ -32,3 +34,10 @@ export const gatewayConfig = {
   /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
   SYNTHETIC_TOKEN: z.string().min(16).optional(),
 };
+
+export type GatewayConfig = z.output<z.ZodObject<typeof gatewayConfig>>;
+
+/** What no variable shows alone. */
+export function gatewayRules(env: NodeJS.ProcessEnv): Record<string, string> {
+  return { ...authRules(env), ...developmentKeyRules(env) };
+}

@@ -1,47 +1,54 @@
-import { Refusal } from '@prequal/schema';
+import { Refusal, type Viewer } from '@prequal/schema';
 import type { GraphQLContext } from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
 import type { ApplicationReader } from './read-application.ts';
+import type { ReadStatus } from './read-status.ts';
+import type { StatusFeed } from './status-feed.ts';
 import type { Submission, SubmitResult } from './submit-application.ts';
-import type { WatchDeps } from './watch-application.ts';
+import { sightOf } from './viewer.ts';
 import { watchApplication } from './watch-application.ts';
 
 export type UseCases = {
   submitApplication: (submission: Submission) => Promise<SubmitResult>;
   reader: ApplicationReader;
-  watching: WatchDeps;
+  watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
 };
 
 /** What the transport knows of a request. */
 export type RequestFacts = {
   trace: Trace;
+  viewer: Viewer | Refusal;
   synthetic: boolean;
   /** fires when nobody waits for an answer any more */
   gone: AbortSignal;
 };
 
-export type RequestContext = GraphQLContext & RequestFacts;
+export type RequestContext = GraphQLContext & Omit<RequestFacts, 'viewer'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext({ submitApplication, reader, watching }: UseCases, facts: RequestFacts): RequestContext {
+  const { viewer, trace, synthetic, gone } = facts;
+  // The transports have answered before; this is for the one that forgets.
+  if (viewer instanceof Refusal) throw viewer;
+  const sight = sightOf(viewer);
   return {
     ...facts,
-    submitApplication: (input) => {
-      const { trace, synthetic } = facts;
-      return submitApplication({ input, caller: '', trace, synthetic });
-    },
+    viewer,
+    submitApplication: (input) => submitApplication({ input, owner: sight.subject, trace, synthetic }),
     findApplication: async (id) => {
       const uuid = toUuid(id);
-      return uuid === undefined ? undefined : reader.findApplication(uuid);
+      return uuid === undefined ? undefined : reader.findApplication({ id: uuid, ...sight });
     },
     findHistory: reader.findHistory,
     findDecision: reader.findDecision,
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);
       if (uuid === undefined) throw new Refusal('NOT_FOUND', 'There is no application with this id.');
-      return watchApplication(watching, uuid, afterVersion, facts.gone);
+      const { feed, readStatus } = watching;
+      const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
+      return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone);
     },
   };
 }

@@ -4,7 +4,9 @@ import type { GraphiQLOptions } from 'graphql-yoga';
 // Its input stands in the document: GraphiQL does not show the variables of the tab it opens with.
 const submit = `# Submit an application. The answer is there at once,
 # the decision follows. Then copy the id into the
-# variables of the next tab.
+# variables of the next tab. To be somebody, put
+# {"authorization": "Bearer …"} into Headers below;
+# npm run token -- --sub alice   prints a token.
 mutation Submit {
   submitApplication(
     input: {
@@ -56,7 +58,9 @@ export async function graphiqlOptions(database: Database): Promise<GraphiQLOptio
   const variables = JSON.stringify({ id: example?.id ?? 'paste the id that submitApplication returned' }, null, 2);
   return {
     title: 'Prequal',
-    subscriptionsProtocol: 'WS',
+    // Over WebSocket its page would not send the headers of its headers editor, where the token stands.
+    subscriptionsProtocol: 'SSE',
+    shouldPersistHeaders: false,
     defaultEditorToolsVisibility: 'variables',
     defaultTabs: [{ query: submit }, { query: watch, variables }, { query: lookUp, variables }],
   };

@@ -1,9 +1,10 @@
+import { Refusal } from '@prequal/schema';
 import type { Logger } from '@prequal/service';
 import { type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
 import { checkArguments, validateDocument } from './check-document.ts';
-import { toClientError, toClientResult, unreadable, withoutPan } from './client-errors.ts';
-import type { RequestContext } from './context.ts';
+import { toClientError, toClientResult, toRefusedError, unreadable, withoutPan } from './client-errors.ts';
+import type { RequestContext, RequestFacts } from './context.ts';
 
 type ParseFunction = (source: string, options: ParseOptions) => unknown;
 
@@ -35,8 +36,12 @@ function asGraphQLError(error: unknown): GraphQLError {
 }
 
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
-export function prequalPlugin(log: Logger): Plugin<RequestContext> {
+export function prequalPlugin(log: Logger): Plugin<RequestContext, RequestFacts> {
   return {
+    // Before the document is looked at. On a WebSocket the socket itself is refused.
+    onParams({ context: { viewer }, setResult }) {
+      if (viewer instanceof Refusal) setResult({ errors: [toRefusedError(viewer)] });
+    },
     onParse({ parseFn, setParseFn }) {
       setParseFn((source: string, options: ParseOptions) => parseLimited(parseFn, source, options));
     },

@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
 import { headerOf, notYetServing, refusalOf } from './http-request.ts';
+import { atInstant, type Identify } from './viewer.ts';
 import { graphqlOverWebSocket } from './websocket.ts';
 
 type Yoga = YogaServerInstance<RequestFacts, RequestContext>;
@@ -18,6 +19,7 @@ export type ServerOptions = {
   /** pages of other origins that may open a WebSocket */
   allowedOrigins: readonly string[];
   isSynthetic: (request: IncomingMessage) => boolean;
+  identify: Identify;
   log: Logger;
 };
 
@@ -73,7 +75,16 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     if (headerOf(request, 'accept')?.includes('text/event-stream')) response.setHeader('x-accel-buffering', 'no');
     const gone = new AbortController();
     response.once('close', () => gone.abort());
-    const facts = { trace, synthetic: options.isSynthetic(request), gone: gone.signal };
+    const synthetic = options.isSynthetic(request);
+    const { viewer, expiresAtMs } = await options.identify(headerOf(request, 'authorization'), {
+      isTrusted: synthetic,
+    });
+    if (expiresAtMs !== undefined) {
+      // Only what streams can outlive its token. A cut stream is resumed, one that ends is taken for complete.
+      const streams = /event-stream|multipart/.test(headerOf(request, 'accept') ?? '');
+      atInstant(expiresAtMs, gone.signal, () => (streams || response.headersSent) && response.destroy());
+    }
+    const facts = { trace, viewer, synthetic, gone: gone.signal };
     await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
@@ -124,7 +135,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   return {
     url,
     serve: (yoga) => {
-      serving = { yoga, sockets: useServer(graphqlOverWebSocket(yoga), sockets) };
+      serving = { yoga, sockets: useServer(graphqlOverWebSocket(yoga, options.identify), sockets) };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };

@@ -1,6 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, startReconciler, whenSchemaIsCurrent } from '@prequal/persistence';
@@ -8,10 +9,11 @@ import { createSchema } from '@prequal/schema/graphql';
 import { Counter, createLog, createMetrics, gaugeOf, readConfig, type Service } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
-import { gatewayConfig } from './config.ts';
+import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { prequalPlugin } from './graphql-plugin.ts';
+import { identifyBy } from './identify-by.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createReadStatus } from './read-status.ts';
 import { graphqlPath, serveGateway } from './server.ts';
@@ -21,7 +23,8 @@ import { resubmittedMessage } from './submitted-message.ts';
 
 /** Starts the gateway: the GraphQL API on HTTP, SSE and WebSocket. */
 export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
-  const config = readConfig(gatewayConfig, await withDevelopmentKeys(env));
+  const complete = await withDevelopmentIssuer(await withDevelopmentKeys(env));
+  const config = readConfig(gatewayConfig, complete, gatewayRules);
   const log = createLog('gateway', config.LOG_LEVEL);
   const metrics = createMetrics('gateway');
   await using stack = new AsyncDisposableStack();
@@ -52,6 +55,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
       allowedOrigins: config.CORS_ORIGINS,
       isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
+      identify: identifyBy(config, log),
       log,
     }),
   );

@@ -4,12 +4,13 @@ import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } fr
 import { type Application, formatRupees, Refusal } from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
 import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
+import type { ApplicationReader } from './read-application.ts';
 import { submittedMessage } from './submitted-message.ts';
 
 export type SubmitDeps = {
   database: Database;
   relay: Relay;
-  findApplication: (id: string) => Promise<Application | undefined>;
+  findApplication: ApplicationReader['findApplication'];
   encryptPan: (pan: string, applicationId: string) => Buffer;
   indexPan: (pan: string) => KeyedDigests;
   /** tells whether two inputs are equal without keeping either: an input holds a PAN */
@@ -24,8 +25,8 @@ export type SubmitDeps = {
 
 export type Submission = {
   input: SubmitApplicationInput;
-  /** whose idempotency keys these are; empty for anonymous callers */
-  caller: string;
+  /** the token's subject, whose application it is and whose idempotency key; null for anonymous callers */
+  owner: string | null;
   synthetic: boolean;
   trace: Trace;
 };
@@ -129,26 +130,27 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.submission.input.loanType)}::text[],
         ${column((r) => r.submission.trace.correlationId)}::text[],
         ${column((r) => r.submission.synthetic)}::boolean[],
-        ${column((r) => r.submission.caller)}::text[],
+        ${column((r) => r.submission.owner)}::text[],
         ${column((r) => r.keyDigest)}::bytea[],
         ${column((r) => r.fingerprint?.current ?? null)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
         ${column((r) => r.message.message)}::text[]
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
-        correlation_id, synthetic, caller, key_digest, fingerprint, event_id, subject, message)
+        correlation_id, synthetic, owner, key_digest, fingerprint, event_id, subject, message)
     ), claimed as (
       insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
-      select caller, key_digest, id, fingerprint from input where key_digest is not null order by caller, key_digest
+      select coalesce(owner, ''), key_digest, id, fingerprint from input where key_digest is not null
+      order by 1, key_digest
       on conflict do nothing
       returning application_id
     ), accepted as (
       select * from input where key_digest is null or id in (select application_id from claimed)
     ), stored as (
       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
+        loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner)
       select id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic
+        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner
       from accepted
       returning id, created_at
     ), recorded as (
@@ -167,7 +169,7 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
 async function replay(deps: SubmitDeps, { submission, keyDigest, fingerprint }: NewApplication): Promise<SubmitResult> {
   const { rows } = await sql<{ application_id: string; fingerprint: Buffer }>`
     select application_id, fingerprint from idempotency_keys
-    where caller = ${submission.caller} and key_digest = ${keyDigest}`.execute(deps.database.sql());
+    where caller = ${submission.owner ?? ''} and key_digest = ${keyDigest}`.execute(deps.database.sql());
   const first = rows[0];
   if (!first) throw new Error('an idempotency key that was taken is gone');
   if (!fingerprint?.all.some((digest) => digest.equals(first.fingerprint))) {
@@ -176,7 +178,11 @@ async function replay(deps: SubmitDeps, { submission, keyDigest, fingerprint }: 
       'This idempotency key was used for another application. Send the first input again, or use a new key.',
     );
   }
-  const application = await deps.findApplication(first.application_id);
+  const application = await deps.findApplication({
+    id: first.application_id,
+    subject: submission.owner,
+    seesAll: false,
+  });
   if (!application) throw new Error('an idempotency key names an application that is gone');
   return { application, replayed: true };
 }

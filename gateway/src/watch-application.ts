@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isFinal, Refusal, type StatusUpdate } from '@prequal/schema';
 import { backoffMs } from '@prequal/service';
-import type { ReadStatus } from './read-status.ts';
+import type { StatusSnapshot } from './read-status.ts';
 import type { Signal, StatusFeed } from './status-feed.ts';
 
 export type WatchDeps = {
   feed: Pick<StatusFeed, 'watch'>;
-  readStatus: ReadStatus;
+  /** Undefined when the application does not exist, or is not for this watcher to see. */
+  readStatus: (wanted: { id: string; after: number | undefined }) => Promise<StatusSnapshot | undefined>;
   /** waits before the database is asked again after the nth failure; rejects when the signal fires */
   pause?: (attempt: number, signal: AbortSignal) => Promise<unknown>;
 };
@@ -41,6 +42,8 @@ export async function watchApplication(
   // From the start: a signal that arrives before the first read is part of what it sees.
   let reading = true;
   let readAgain = false;
+  /** Set by the first read, which tells whether there is anything for this watcher to see: before it, nothing is. */
+  let admitted = false;
   let waiting: PromiseWithResolvers<IteratorResult<StatusUpdate>> | undefined;
 
   const { subscribed, stop } = feed.watch(id, onSignal);
@@ -71,7 +74,7 @@ export async function watchApplication(
 
   function onSignal(signal: Signal): void {
     if (ended) return;
-    if (signal !== 'look' && last !== undefined) {
+    if (signal !== 'look' && last !== undefined && admitted) {
       if (signal.version <= last) {
         // Nothing can follow a final status, even for a client that claims to have seen a later version.
         if (isFinal(signal.status)) end();
@@ -95,6 +98,7 @@ export async function watchApplication(
           await pause(attempt, gone).catch(() => undefined);
           continue;
         }
+        admitted = true;
         for (const update of snapshot.updates) passOn(update);
         // With an `after` at or beyond the last version there is nothing to pass on, and never will be.
         if (snapshot.final && !ended) end();

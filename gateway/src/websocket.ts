@@ -1,31 +1,62 @@
 import { setMaxListeners } from 'node:events';
+import { Refusal, type Viewer } from '@prequal/schema';
 import { traceOf } from '@prequal/service';
 import { type ExecutionArgs, type execute, GraphQLError, type subscribe } from 'graphql';
 import type { ServerOptions } from 'graphql-ws';
 import type { Extra } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { WebSocket } from 'ws';
-import { unreadable, withoutPan } from './client-errors.ts';
+import { toRefusedError, unreadable, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
+import { atInstant, type Identify } from './viewer.ts';
 
 type Enveloped = { execute: typeof execute; subscribe: typeof subscribe };
+
+/** Clients may connect again, and do well to get a new token first. */
+const forbidden = 4403;
+/** Clients connect again, later. */
+const tryAgainLater = 1013;
+
+const expired = new Refusal('UNAUTHENTICATED', 'The token has expired. Get a new one.');
 
 /** GraphQL over WebSocket (graphql-transport-ws) with the very functions and plugins that serve HTTP. */
 export function graphqlOverWebSocket(
   yoga: YogaServerInstance<RequestFacts, RequestContext>,
+  identify: Identify,
 ): ServerOptions<Record<string, unknown>, Extra> {
   return {
     execute: (args) => enveloped(args).execute(args),
     subscribe: (args) => enveloped(args).subscribe(args),
+    onConnect: async ({ extra: { socket, request }, connectionParams }) => {
+      const { viewer, expiresAtMs } = await identify(
+        connectionParams?.['authorization'] ?? request.headers.authorization,
+      );
+      if (viewer instanceof Refusal) {
+        socket.close(viewer.code === 'UNAVAILABLE' ? tryAgainLater : forbidden, viewer.message);
+        return false;
+      }
+      const session = openSession(socket, viewer);
+      if (expiresAtMs !== undefined) {
+        atInstant(expiresAtMs, session.gone, () => {
+          // A client that does not answer the close frame could go on sending.
+          session.viewer = expired;
+          socket.close(forbidden, expired.message);
+        });
+      }
+      return true;
+    },
     onSubscribe: async ({ extra, connectionParams }, _id, payload) => {
+      const { viewer, gone } = sessionOf(extra.socket);
+      if (viewer instanceof Refusal) return [toRefusedError(viewer)];
       const facts: RequestFacts = {
         trace: traceOf({
           correlationId:
             text(connectionParams?.['x-correlation-id']) ?? text(extra.request.headers['x-correlation-id']),
           traceparent: text(extra.request.headers['traceparent']),
         }),
+        viewer,
         synthetic: false,
-        gone: goneWhenClosed(extra.socket),
+        gone,
       };
       const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped(facts);
       try {
@@ -49,18 +80,27 @@ export function graphqlOverWebSocket(
   };
 }
 
-const goneSignals = new WeakMap<WebSocket, AbortSignal>();
+/** Who a socket belongs to, for all operations it carries, and the signal that it is closed. */
+type Session = { viewer: Viewer | Refusal; gone: AbortSignal };
 
-/** One signal a socket, whatever number of operations it carries. */
-function goneWhenClosed(socket: WebSocket): AbortSignal {
-  const known = goneSignals.get(socket);
-  if (known) return known;
+const sessions = new WeakMap<WebSocket, Session>();
+
+function openSession(socket: WebSocket, viewer: Viewer): Session {
   const gone = new AbortController();
   // As many listeners as streams on this socket; that they are many is no leak.
   setMaxListeners(0, gone.signal);
   socket.once('close', () => gone.abort());
-  goneSignals.set(socket, gone.signal);
-  return gone.signal;
+  // It may have closed while its token was looked at.
+  if (socket.readyState === socket.CLOSED) gone.abort();
+  const session = { viewer, gone: gone.signal };
+  sessions.set(socket, session);
+  return session;
+}
+
+function sessionOf(socket: WebSocket): Session {
+  const session = sessions.get(socket);
+  if (!session) throw new Error('an operation on a socket that nobody has identified');
+  return session;
 }
 
 function enveloped(args: ExecutionArgs): Enveloped {

@@ -3,3 +3,4 @@ export * from './events.ts';
 export * from './money.ts';
 export * from './pipeline.ts';
 export * from './refusal.ts';
+export * from './viewer.ts';

@@ -1,4 +1,4 @@
-import { keyRing } from '@prequal/pan';
+import { developmentKeyRules, keyRing } from '@prequal/pan';
 import { commonConfig, port, positiveInt, workerConfig } from '@prequal/service';
 import { z } from 'zod';
 
@@ -33,6 +33,13 @@ export const scoringConfig = {
   ...bureauConfig,
   PAN_ENCRYPTION_KEYS: keyRing,
   NODE_ENV: z.string().optional(),
-  /** The two PANs with a fixed score; off in production unless asked for. */
+  /** The two PANs with a fixed score; always off in production. */
   SANDBOX_FIXTURES: z.enum(['on', 'off']).optional(),
 };
+
+/** What no variable shows alone. */
+export function scoringRules(env: NodeJS.ProcessEnv): Record<string, string> {
+  const fixturesOn = env['NODE_ENV'] === 'production' && env['SANDBOX_FIXTURES'] === 'on';
+  const rule = 'must be off in production: with it, whoever writes a PAN of the sandbox has its score';
+  return { ...developmentKeyRules(env), ...(fixturesOn && { SANDBOX_FIXTURES: rule }) };
+}

@@ -5,12 +5,12 @@ import { BureauAwayError } from './bureau/bureau.ts';
 import { guardedBureau } from './bureau/guarded.ts';
 import { httpBureau } from './bureau/http.ts';
 import { simulatedBureau } from './bureau/simulated.ts';
-import { scoringConfig } from './config.ts';
+import { scoringConfig, scoringRules } from './config.ts';
 import { onApplicationSubmitted, type ScoringDeps } from './on-application-submitted.ts';
 
 /** Starts the scoring worker: applications in, credit reports out. It has no database. */
 export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
-  const config = readConfig(scoringConfig, await withDevelopmentKeys(env));
+  const config = readConfig(scoringConfig, await withDevelopmentKeys(env), scoringRules);
   const log = createLog('scoring', config.LOG_LEVEL);
   const metrics = createMetrics('scoring');
   await using stack = new AsyncDisposableStack();

@@ -1,6 +1,6 @@
-import { hkdfSync, randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { hkdfSync, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { madeOnce } from '@prequal/service';
 import { z } from 'zod';
 
 /** Keys by their id; the first one given is the one that writes, all of them read. */
@@ -46,22 +46,14 @@ export function deriveKey(master: Buffer, purpose: string): Buffer {
 export async function developmentKeys(
   dataDir: string,
 ): Promise<{ PAN_ENCRYPTION_KEYS: string; PAN_INDEX_KEYS: string }> {
-  const file = join(dataDir, 'development-keys.json');
-  await mkdir(dataDir, { recursive: true });
-  // A name of its own for each call: a draft left by a process that died may be linked to the keys themselves.
-  const draft = `${file}.${randomUUID()}`;
-  const fresh = () => `dev-1:${randomBytes(keyBytes).toString('base64')}`;
-  await writeFile(draft, JSON.stringify({ PAN_ENCRYPTION_KEYS: fresh(), PAN_INDEX_KEYS: fresh() }), {
-    mode: 0o600,
-    flag: 'wx',
-  });
-  // link refuses to replace: of two processes that make keys at once, one wins and both read what it made.
-  await link(draft, file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-  await unlink(draft);
-  return developmentKeysFile.parse(JSON.parse(await readFile(file, 'utf8')));
+  const fresh = () => `${developmentKeyPrefix}1:${randomBytes(keyBytes).toString('base64')}`;
+  const text = await madeOnce(join(dataDir, 'development-keys.json'), () =>
+    JSON.stringify({ PAN_ENCRYPTION_KEYS: fresh(), PAN_INDEX_KEYS: fresh() }),
+  );
+  return developmentKeysFile.parse(JSON.parse(text));
 }
+
+const developmentKeyPrefix = 'dev-';
 
 const developmentKeysFile = z.object({ PAN_ENCRYPTION_KEYS: z.string(), PAN_INDEX_KEYS: z.string() });
 
@@ -74,4 +66,14 @@ export async function withDevelopmentKeys(env: NodeJS.ProcessEnv): Promise<NodeJ
   const namesKeys = env['PAN_ENCRYPTION_KEYS'] || env['PAN_INDEX_KEYS'];
   if (env['NODE_ENV'] === 'production' || !dataDir || namesKeys) return env;
   return { ...env, ...(await developmentKeys(dataDir)) };
+}
+
+/** For `readConfig`: in production no key may be one that a development machine has made and left in a folder. */
+export function developmentKeyRules(env: NodeJS.ProcessEnv): Record<string, string> {
+  if (env['NODE_ENV'] !== 'production') return {};
+  const named = (['PAN_ENCRYPTION_KEYS', 'PAN_INDEX_KEYS'] as const).filter((variable) =>
+    env[variable]?.split(',').some((entry) => entry.trim().startsWith(developmentKeyPrefix)),
+  );
+  const rule = `holds a development key (its id begins with ${developmentKeyPrefix}). Set it to keys of your own: openssl rand -base64 32`;
+  return Object.fromEntries(named.map((variable) => [variable, rule]));
 }

@@ -7,16 +7,20 @@ export class ConfigError extends Error {
 
 /**
  * Reads a service's configuration from environment variables. An empty variable counts as absent.
- * Throws `ConfigError` naming every variable that is wrong, never its value (it may be a secret).
+ * Throws `ConfigError` naming every variable that is wrong, never its value (it may be a secret). `rules` finds
+ * what no variable shows alone: a sentence for each variable that must be another.
  */
 export function readConfig<Shape extends z.ZodRawShape>(
   shape: Shape,
   env: NodeJS.ProcessEnv,
+  rules: (env: NodeJS.ProcessEnv) => Record<string, string> = () => ({}),
 ): z.output<z.ZodObject<Shape>> {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = z.object(shape).safeParse(given);
-  if (parsed.success) return parsed.data;
-  const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+  const broken = Object.entries(rules(env)).map(([variable, rule]) => `  ${variable}: ${rule}`);
+  if (parsed.success && broken.length === 0) return parsed.data;
+  const wrong = parsed.error?.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`) ?? [];
+  const lines = [...wrong, ...broken];
   throw new ConfigError(`The environment is not complete or not valid. Set or correct:\n${lines.join('\n')}`);
 }
 

@@ -3,6 +3,7 @@ export * from './batch.ts';
 export * from './config.ts';
 export * from './health.ts';
 export * from './log.ts';
+export * from './made-once.ts';
 export * from './metrics.ts';
 export * from './run.ts';
 export * from './trace.ts';

@@ -1,5 +1,6 @@
 import { isFinal, type StatusUpdate } from '../application.ts';
 import { Refusal } from '../refusal.ts';
+import { allowedTo } from './allowed-to.ts';
 import { ApplicationStatusEnum, ApplicationType, DecisionReasonType } from './application.ts';
 import { builder } from './builder.ts';
 
@@ -43,6 +44,7 @@ builder.subscriptionField('applicationStatus', (t) =>
       'resolves it. With after, versions up to it are skipped, so a client that reconnects misses nothing',
       'and sees nothing twice. Errors: NOT_FOUND.',
     ].join('\n'),
+    ...allowedTo('anyone'),
     args: {
       id: t.arg.id({ required: true, description: 'As returned by submitApplication' }),
       after: t.arg.int({ description: 'The last version already seen' }),

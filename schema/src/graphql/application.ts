@@ -7,6 +7,7 @@ import {
   decisionMakers,
   loanTypes,
 } from '../application.ts';
+import { allowedTo } from './allowed-to.ts';
 import { builder } from './builder.ts';
 
 export const LoanTypeEnum = builder.enumType('LoanType', {
@@ -112,6 +113,7 @@ builder.queryField('application', (t) =>
     type: ApplicationType,
     nullable: true,
     description: "null when unknown, or not the caller's to see",
+    ...allowedTo('anyone'),
     args: { id: t.arg.id({ required: true, description: 'As returned by submitApplication' }) },
     resolve: (_root, { id }, context) => context.findApplication(id),
   }),

@@ -3,6 +3,7 @@ import './application.ts';
 import './submit-application.ts';
 import './application-status.ts';
 import type { GraphQLSchema } from 'graphql';
+import { guardFields } from './allowed-to.ts';
 import { builder } from './builder.ts';
 
 export * from './check-input.ts';
@@ -13,5 +14,5 @@ export * from './context.ts';
  * `checkInput` having found their arguments sound: whoever executes it checks first.
  */
 export function createSchema(): GraphQLSchema {
-  return builder.toSchema();
+  return guardFields(builder.toSchema());
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Application, containsPan, submissionLimits } from '../application.ts';
+import { allowedTo } from './allowed-to.ts';
 import { ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
 
@@ -87,7 +88,9 @@ builder.mutationField('submitApplication', (t) =>
       'Accepts an application and returns at once; the decision follows on Subscription.applicationStatus.',
       'Once it has returned, the application survives any crash of any part of the system.',
       'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (retry later).',
+      "Sent with a token, it can be seen by the token's subject and by staff alone; without one, by whoever knows its id.",
     ].join('\n'),
+    ...allowedTo('anyone'),
     args: {
       input: t.arg({
         type: SubmitApplicationInput,
