@@ -51,7 +51,14 @@ test('only /graphql takes WebSockets, and a malformed address harms nobody', asy
 });
 
 test('in production there is no GraphiQL', async ({ stack }) => {
-  await using production = await startGateway({ ...stack.env, NODE_ENV: 'production' });
+  const ownKeys = (name: string) => ({ [name]: stack.env[name]?.replace('dev-1:', 'own-1:') });
+  await using production = await startGateway({
+    ...stack.env,
+    ...ownKeys('PAN_ENCRYPTION_KEYS'),
+    ...ownKeys('PAN_INDEX_KEYS'),
+    NODE_ENV: 'production',
+    AUTH_ISSUER: 'https://login.example.com',
+  });
   const page = await fetch(`${production.url}/graphql`, { headers: { accept: 'text/html' } });
   expect(page.status).toBe(406);
   expect(await page.text()).not.toContain('<html');

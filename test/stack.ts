@@ -40,6 +40,8 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
       owned.defer(() => rm(dataDir, { recursive: true, force: true }));
       const env = {
         ...(await developmentKeys(dataDir)),
+        // The gateways are their own issuer, as on a development machine.
+        PREQUAL_DATA_DIR: dataDir,
         DATABASE_URL: database.url,
         NATS_URL: nats.url,
         GATEWAY_PORT: '0',

@@ -67,7 +67,7 @@ function invalid(): Refusal {
 }
 
 /** The known roles in a claim: an array of them, or one text with spaces between. Of any other shape: none. */
-export function rolesIn(payload: JWTPayload, claim: string): Role[] {
+function rolesIn(payload: JWTPayload, claim: string): Role[] {
   const value = own(payload, claim) ?? claim.split('.').reduce<unknown>(own, payload);
   const named: unknown[] = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : [];
   return roles.filter((role) => named.includes(role));

@@ -3,7 +3,7 @@ import { isStaff, Refusal, type Viewer } from '@prequal/schema';
 import type { TokenVerifier } from './verify-token.ts';
 
 /** Who asks, and until when that holds; or why we do not listen. */
-export type Identified = { viewer: Viewer | Refusal; expiresAtMs?: number };
+type Identified = { viewer: Viewer | Refusal; expiresAtMs?: number };
 
 export type Identify = (authorization: unknown, options?: { isTrusted: boolean }) => Promise<Identified>;
 

@@ -24,16 +24,23 @@ export type TestClient = AsyncDisposable & {
   ) => AsyncIterableIterator<ExecutionResult<Data>>;
 };
 
-export function connectClient(gatewayUrl: string): TestClient {
+/** With a token: as its subject, on every transport. */
+export function connectClient(gatewayUrl: string, token?: string): TestClient {
   const url = `${gatewayUrl}/graphql`;
-  const sockets: Client = createClient({ url: url.replace(/^http/, 'ws'), webSocketImpl: WebSocket, retryAttempts: 0 });
-  const streams = createSseClient({ url, retryAttempts: 0 });
+  const identity: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const sockets: Client = createClient({
+    url: url.replace(/^http/, 'ws'),
+    webSocketImpl: WebSocket,
+    retryAttempts: 0,
+    connectionParams: identity,
+  });
+  const streams = createSseClient({ url, retryAttempts: 0, headers: identity });
   return {
     url,
     request: async (query, variables, headers) => {
       const response = await fetch(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', ...identity, ...headers },
         body: JSON.stringify({ query, variables }),
       });
       const result = (await response.json()) as ExecutionResult<never>;
