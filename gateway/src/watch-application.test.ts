@@ -255,3 +255,20 @@ test('a row that could not be found once does not stop the stream for good', asy
   w.signal(review);
   expect(await taken(stream)).toEqual([1, 2]);
 });
+
+test('nothing that is signalled before the first read is passed on: only that read tells who may see it', async () => {
+  for (const [after, signalled] of [
+    [1, review],
+    [2, approved],
+    [9, approved],
+  ] as const) {
+    const w = world({ confirmed: false });
+    const stream = watchApplication(w.deps, applicationId, after, w.gone.signal);
+    w.signal(signalled);
+    w.confirmation.resolve();
+    await vi.waitFor(() => expect(w.reads).toHaveLength(1));
+    w.signal(signalled);
+    await w.answer(0);
+    await expect(stream, `${after}`).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  }
+});
