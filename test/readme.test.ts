@@ -44,13 +44,19 @@ test('the curl examples work when pasted', async ({ stack }) => {
   const examples = blocks('sh').filter((block) => block.includes('curl'));
   const outputs: string[] = [];
   for (const example of examples) {
-    const { stdout } = await run('sh', ['-c', example.replaceAll('http://127.0.0.1:4000/graphql', stack.client.url)]);
+    const script = example.replaceAll('http://127.0.0.1:4000/graphql', stack.client.url);
+    const { stdout } = await run('sh', ['-c', script], { cwd: root, env: { ...process.env, ...stack.env } });
     outputs.push(stdout);
   }
-  expect(outputs).toHaveLength(2);
+  expect(outputs).toHaveLength(3);
   expect(JSON.parse(outputs[0] ?? '')).toMatchObject({
     data: { submitApplication: { replayed: false, application: { status: 'PENDING' } } },
   });
+  const mine = JSON.parse(outputs[2] ?? '').data.submitApplication.application;
+  expect(mine.status).toBe('PENDING');
+  // It belongs to the token's subject.
+  const { data } = await stack.client.request('query($id: ID!) { application(id: $id) { id } }', { id: mine.id });
+  expect(data).toEqual({ application: null });
   expect(outputs[1]).toMatch(/"status":"REJECTED","version":2,"cibilScore":610,"final":true.*event: complete/s);
 });
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readConfig } from '@prequal/service';
 import { expect, test } from 'vitest';
-import { scoringConfig } from './config.ts';
+import { scoringConfig, scoringRules } from './config.ts';
 
 const needed = { NATS_URL: 'nats://127.0.0.1:4222', PAN_ENCRYPTION_KEYS: `a:${randomBytes(32).toString('base64')}` };
 const read = (env: Record<string, string>) => readConfig(scoringConfig, { ...needed, ...env });
@@ -27,4 +27,13 @@ test.each([
   const wrong = () => read({ [variable]: value });
   expect(wrong).toThrow(new RegExp(`^ {2}${variable}: must be`, 'm'));
   expect(wrong).not.toThrow(/s3cret/);
+});
+
+test('in production the sandbox PANs and development keys are refused', () => {
+  const start = (env: Record<string, string>) => () => readConfig(scoringConfig, { ...needed, ...env }, scoringRules);
+  const development = needed.PAN_ENCRYPTION_KEYS.replace('a:', 'dev-1:');
+  expect(start({ NODE_ENV: 'production', SANDBOX_FIXTURES: 'on' })).toThrow(/SANDBOX_FIXTURES: must be off/);
+  expect(start({ NODE_ENV: 'production', PAN_ENCRYPTION_KEYS: development })).toThrow(/PAN_ENCRYPTION_KEYS: .*dev-/);
+  expect(start({ NODE_ENV: 'production' })).not.toThrow();
+  expect(start({ SANDBOX_FIXTURES: 'on', PAN_ENCRYPTION_KEYS: development })).not.toThrow();
 });

@@ -92,3 +92,12 @@ test('no refusal repeats a value, which may be a secret', () => {
     }),
   );
 });
+
+test('a rule about several variables is told together with what is wrong with one', () => {
+  const rules = (env: NodeJS.ProcessEnv) => (env['OPTIONAL'] ? {} : { OPTIONAL: 'must be set here' });
+  expect(() => readConfig(shape, { ...complete, LOG_LEVEL: 'loud' }, rules)).toThrow(
+    /LOG_LEVEL: .*\n {2}OPTIONAL: must be set here$/,
+  );
+  expect(() => readConfig(shape, complete, rules)).toThrow('OPTIONAL: must be set here');
+  expect(readConfig(shape, { ...complete, OPTIONAL: 'x' }, rules)).toMatchObject({ OPTIONAL: 'x' });
+});
