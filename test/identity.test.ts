@@ -137,7 +137,7 @@ async function greeting(url: string, payload: unknown, headers: Record<string, s
   return new Promise((resolve) => {
     socket.once('open', () => socket.send(JSON.stringify({ type: 'connection_init', payload })));
     socket.once('close', (code) => resolve(code));
-    socket.once('message', (message) => resolve(JSON.parse(String(message)).type));
+    socket.once('message', (message: Buffer) => resolve(JSON.parse(message.toString()).type));
     socket.once('error', resolve);
   });
 }
@@ -283,7 +283,7 @@ describe('when a token expires', () => {
     stack,
     door,
   }) => {
-    const paused = await stack.withoutScoring();
+    const paused = await stack.without('scoring');
     const alice = await door.as({ sub: 'alice' });
     const id = await submit(alice);
     const closes: number[] = [];
@@ -349,7 +349,7 @@ describe('when a token expires', () => {
   });
 
   test('its SSE stream is cut, not completed', async ({ stack, door }) => {
-    await using _paused = await stack.withoutScoring();
+    await using _paused = await stack.without('scoring');
     const exp = inSeconds(2);
     const alice = await door.as({ sub: 'alice', exp });
     const id = await submit(alice);
@@ -361,7 +361,7 @@ describe('when a token expires', () => {
   });
 
   test('that is no matter for one that is good for longer than a timer can wait', async ({ stack, door }) => {
-    await using _paused = await stack.withoutScoring();
+    await using _paused = await stack.without('scoring');
     const alice = await door.as({ sub: 'alice', exp: inSeconds(90 * 86_400) });
     const id = await submit(alice);
     for (const transport of ['ws', 'sse'] as const) {

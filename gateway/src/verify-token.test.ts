@@ -31,8 +31,8 @@ function identifier({ maxAgeMs = 600_000, cooldownMs = 30_000, ...changes }: Cha
   return createIdentify({ verify: createTokenVerifier(rules, keys, log), allowAnonymous: true });
 }
 
-/** The viewer, or the code of the refusal. */
-async function seenAs(authorization: unknown, identify = identifier()): Promise<Viewer | string> {
+/** The viewer, or the code of the refusal; `anonymous` is neither a code nor a subject. */
+async function seenAs(authorization: unknown, identify = identifier()): Promise<Exclude<Viewer, 'anonymous'> | string> {
   const { viewer } = await identify(authorization);
   return viewer instanceof Refusal ? viewer.code : viewer;
 }

@@ -30,7 +30,10 @@ export async function startIssuer(): Promise<TestIssuer> {
   const server = createServer((_request, response) => {
     asked += 1;
     if (self.mode === 'silent') return;
-    if (self.mode === 'broken') return void response.writeHead(502).end('<html>bad gateway</html>');
+    if (self.mode === 'broken') {
+      response.writeHead(502).end('<html>bad gateway</html>');
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ keys: self.keys.map(({ publicJwk }) => publicJwk) }));
   });

@@ -44,7 +44,7 @@ function schemaWithGuards(): GraphQLSchema {
         subscribe: async function* () {
           yield noted('watch');
         },
-        resolve: (value) => String(value),
+        resolve: (value) => value,
       }),
     }),
   });

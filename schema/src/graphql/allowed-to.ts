@@ -9,8 +9,10 @@ type WithViewer = { viewer: Viewer };
  * Says who may use a field, among its options: `...allowedTo('anyone')`, `...allowedTo('underwriter', 'auditor')`.
  * `guardFields` enforces it, and demands it of every field of Query, Mutation and Subscription.
  */
-export function allowedTo(...allowed: ['anyone'] | [Role, ...Role[]]): { extensions: { allowedTo: Allowed } } {
-  return { extensions: { allowedTo: allowed[0] === 'anyone' ? 'anyone' : (allowed as readonly Role[]) } };
+export function allowedTo(...[first, ...others]: ['anyone'] | [Role, ...Role[]]): {
+  extensions: { allowedTo: Allowed };
+} {
+  return { extensions: { allowedTo: first === 'anyone' ? first : [first, ...others] } };
 }
 
 /**
@@ -19,12 +21,12 @@ export function allowedTo(...allowed: ['anyone'] | [Role, ...Role[]]): { extensi
  * cannot be forgotten.
  */
 export function guardFields(schema: GraphQLSchema): GraphQLSchema {
-  const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
+  const roots = new Set([schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]);
   for (const type of Object.values(schema.getTypeMap())) {
     if (!isObjectType(type) || type.name.startsWith('__')) continue;
     for (const field of Object.values(type.getFields())) {
       const allowed = field.extensions['allowedTo'] as Allowed | undefined;
-      if (allowed === undefined && roots.includes(type)) {
+      if (allowed === undefined && roots.has(type)) {
         throw new Error(`${type.name}.${field.name} does not say who may use it: add allowedTo(…) to its options`);
       }
       if (allowed !== undefined && allowed !== 'anyone') guard(field, allowed);
