@@ -359,20 +359,4 @@ describe('when a token expires', () => {
     expect(Date.now()).toBeGreaterThanOrEqual(exp * 1000 - 50);
     expect(await firstOf(await door.as({ sub: 'alice' }), 'sse', id)).toBe('PENDING');
   });
-
-  test('that is no matter for one that is good for longer than a timer can wait', async ({ stack, door }) => {
-    await using _paused = await stack.without('scoring');
-    const alice = await door.as({ sub: 'alice', exp: inSeconds(90 * 86_400) });
-    const id = await submit(alice);
-    for (const transport of ['ws', 'sse'] as const) {
-      const stream = alice.subscribe(transport, watchDocument, { id });
-      await stream.next();
-      const next = await Promise.race([
-        stream.next(),
-        new Promise((resolve) => setTimeout(resolve, 100, 'still open')),
-      ]);
-      expect(next, transport).toBe('still open');
-      await stream.return?.();
-    }
-  });
 });
