@@ -87,25 +87,26 @@ export async function startSystem(folder: string, history: History): Promise<Sys
   const start = async (kind: ServiceKind, number: number): Promise<ManagedService> => {
     const name = `${kind}-${number}`;
     const upper = kind.toUpperCase();
-    return owned.use(
-      await manageService({
-        name,
-        kind,
-        entry: kind === 'scoring' ? path.join(import.meta.dirname, 'scoring-with-faults.ts') : undefined,
-        env: {
-          ...env,
-          NATS_URL: (await linked(name, nats.current(), 'nats')).replace(/\/$/, ''),
-          ...(kind !== 'scoring' && { DATABASE_URL: await linked(name, postgres.current(), 'postgres') }),
-          [`${upper}_HOST`]: '127.0.0.1',
-          [`${upper}_PORT`]: String(await freePort()),
-        },
-        repoRoot,
-        logFile: path.join(folder, 'logs', `${name}.log`),
-        history,
-      }),
-    );
+    return manageService({
+      name,
+      kind,
+      entry: kind === 'scoring' ? path.join(import.meta.dirname, 'scoring-with-faults.ts') : undefined,
+      env: {
+        ...env,
+        NATS_URL: (await linked(name, nats.current(), 'nats')).replace(/\/$/, ''),
+        ...(kind !== 'scoring' && { DATABASE_URL: await linked(name, postgres.current(), 'postgres') }),
+        [`${upper}_HOST`]: '127.0.0.1',
+        [`${upper}_PORT`]: String(await freePort()),
+      },
+      repoRoot,
+      logFile: path.join(folder, 'logs', `${name}.log`),
+      history,
+    });
   };
   const services = await Promise.all(kinds.flatMap((kind) => [start(kind, 1), start(kind, 2)]));
+  owned.defer(async () => {
+    await Promise.all(services.map((service) => service[Symbol.asyncDispose]()));
+  });
   const clientLinks = [];
   for (const { kind, name, address } of services) {
     if (kind === 'gateway') clientLinks.push(await link(`client>${name}`, Number(new URL(address).port)));
