@@ -1,7 +1,9 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Facts, readStored } from './facts.ts';
+import type { OnSpawn } from '@prequal/local-stack';
+import { type Facts, readStored, type Stored } from './facts.ts';
+import type { World } from './faults/fault.ts';
 import { createHistory, type History } from './history.ts';
 import { checkInvariants, type Violation } from './invariants.ts';
 import { createLoad } from './load.ts';
@@ -31,81 +33,73 @@ export type Result = {
   folder: string;
 };
 
+type Deps = { say: (sentence: string) => void; onSpawn: OnSpawn };
+
 /** Runs it all; the answer tells what did not hold. Throws only when the harness itself cannot work. */
-export async function runChaos(
-  options: Options,
-  say: (sentence: string) => void,
-): Promise<{ result: Result; history: History }> {
+export async function runChaos(options: Options, deps: Deps): Promise<{ result: Result; history: History }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'prequal-chaos-'));
   // As root, PostgreSQL runs as another user, who must be able to enter.
   await chmod(folder, 0o755);
   await using history = createHistory(path.join(folder, 'history.jsonl'));
-  const result = await runRounds(options, folder, history, say);
+  const result = await runRounds(options, folder, history, deps);
   if (result.violations.length === 0 && !options.keep) await rm(folder, { recursive: true, force: true });
   return { result, history };
 }
 
-async function runRounds(
-  options: Options,
-  folder: string,
-  history: History,
-  say: (sentence: string) => void,
-): Promise<Result> {
-  const { seed, rate, faults, boundS } = options;
+async function runRounds(options: Options, folder: string, history: History, { say, onSpawn }: Deps): Promise<Result> {
+  const { seed, rate, faults } = options;
   say(`seed ${seed}, starting in ${folder}`);
-  await using system = await startSystem(folder, history);
+  await using system = await startSystem(folder, history, onSpawn);
   const gatewayUrls = system.clientLinks.map(({ port }) => `http://127.0.0.1:${port}`);
   await using load = createLoad({ seed, rate, gatewayUrls, history });
   const baseLine = await readBaseLine(system);
-  const planted: Facts['planted'][number][] = [];
-  let lostMessagesAtMs: number | undefined;
+  const told: Told = {
+    submissions: load.submissions,
+    watchers: load.watchers,
+    planted: [],
+    lostMessagesAtMs: undefined,
+  };
   const onLoss = () => {
-    lostMessagesAtMs = history.nowMs();
+    told.lostMessagesAtMs = history.nowMs();
   };
   const healedMs: Result['healedMs'] = [];
   const violations: Violation[] = [];
 
-  for (
-    let leftS = options.durationS, round = 1;
-    leftS > 0 && violations.length === 0;
-    leftS -= options.roundS, round += 1
-  ) {
-    const lastsMs = Math.min(leftS, options.roundS) * 1_000;
-    const plan = planRound({ seed: seed + round, faults, lastsMs });
-    say(`round ${round}: ${lastsMs / 1_000} s with ${plan.length} faults`);
-    await faultPhase({ system, load, history, planted, say, onLoss }, plan, lastsMs);
+  for (const [index, lastsMs] of roundsOf(options).entries()) {
+    const plan = planRound({ seed: seed + index, faults, lastsMs });
+    say(`round ${index + 1}: ${lastsMs / 1_000} s with ${plan.length} faults`);
+    await faultPhase({ system, load, history, planted: told.planted, say, onLoss }, plan, lastsMs);
     history.note('healing', 'all');
-    const quiet = await untilQuiet(system, load, boundS * 1_000);
+    const quiet = await untilQuiet(system, load, options.boundS * 1_000);
     healedMs.push('tookMs' in quiet ? quiet.tookMs : null);
     say('tookMs' in quiet ? `healed within ${quiet.tookMs} ms` : `not healed: ${quiet.left.join(', ')}`);
     await load.leave();
-    const facts = {
-      submissions: load.submissions,
-      watchers: load.watchers,
-      planted,
-      lostMessagesAtMs,
-      ...(await readStored(system)),
-    };
-    violations.push(
-      ...('left' in quiet
-        ? [{ invariant: 'all is quiet again within the bound', who: 'all', what: quiet.left.join(', ') }]
-        : []),
-      ...checkInvariants(facts),
-      ...wrongExits(system),
-      ...(await findLeaks(system, baseLine)),
-    );
+    violations.push(...(await findViolations(system, told, quiet)), ...(await findLeaks(system, baseLine)));
+    // What is broken stays broken: another round would only bury it.
+    if (violations.length > 0) break;
   }
   violations.push(...(await findPersonalData(system)));
-  return summarize({
-    options,
-    folder,
-    history,
-    healedMs,
-    violations,
-    submissions: load.submissions,
-    watchers: load.watchers,
-    stored: await readStored(system),
-  });
+  return summarize({ options, folder, history, healedMs, violations, told, stored: await readStored(system) });
+}
+
+function roundsOf({ durationS, roundS }: Options): number[] {
+  const count = Math.ceil(durationS / roundS);
+  return Array.from({ length: count }, () => (durationS / count) * 1_000);
+}
+
+type Told = Omit<Facts, keyof Stored> & { planted: World['planted'] };
+
+async function findViolations(
+  system: System,
+  told: Told,
+  quiet: Awaited<ReturnType<typeof untilQuiet>>,
+): Promise<Violation[]> {
+  const invariant = 'all is quiet again within the bound';
+  return [
+    ...('left' in quiet ? [{ invariant, who: 'all', what: quiet.left.join(', ') }] : []),
+    ...checkInvariants({ ...told, ...(await readStored(system)) }),
+    ...wrongExits(system),
+  ];
 }
 
 function wrongExits({ services }: System): Violation[] {
@@ -120,9 +114,8 @@ function summarize(run: {
   history: History;
   healedMs: Result['healedMs'];
   violations: Violation[];
-  submissions: Facts['submissions'];
-  watchers: Facts['watchers'];
-  stored: Pick<Facts, 'applications' | 'deadLetters'>;
+  told: Told;
+  stored: Stored;
 }): Result {
   const count = (names: string[]) =>
     Object.fromEntries(
@@ -130,16 +123,16 @@ function summarize(run: {
         .entries()
         .map(([name, all]) => [name, all.length]),
     );
-  const { submissions, watchers, stored } = run;
+  const { submissions, watchers } = run.told;
   return {
     seed: run.options.seed,
     violations: run.violations,
-    outcomes: count([...stored.applications.values()].map(({ status }) => status)),
+    outcomes: count([...run.stored.applications.values()].map(({ status }) => status)),
     submissions: submissions.length,
     attempts: submissions.reduce((sum, { attempts }) => sum + attempts, 0),
     watchers: watchers.length,
     updates: watchers.reduce((sum, { updates }) => sum + updates.length, 0),
-    deadLetters: stored.deadLetters.length,
+    deadLetters: run.stored.deadLetters.length,
     faults: count(
       run.history
         .all()

@@ -42,9 +42,9 @@ export type Facts = {
   deadLetters: StoredDeadLetter[];
 };
 
-export async function readStored({
-  database,
-}: System): Promise<Pick<Facts, 'applications' | 'events' | 'decisions' | 'deadLetters'>> {
+export type Stored = Pick<Facts, 'applications' | 'events' | 'decisions' | 'deadLetters'>;
+
+export async function readStored({ database }: System): Promise<Stored> {
   const connection = database.sql();
   const [applications, events, decisions, deadLetters] = await Promise.all([
     sql<StoredApplication>`select id, status, version, cibil_score as score, monthly_income_inr as income,

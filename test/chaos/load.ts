@@ -23,6 +23,7 @@ export type Load = AsyncDisposable & {
 export type LoadOptions = { seed: number; rate: number; gatewayUrls: string[]; history: History };
 
 const socketCount = 12;
+const leaveLimitMs = 5_000;
 const shares = { doubleClick: 0.05, otherInput: 0.03, sse: 0.2, stays: 0.5, late: 0.2, noAfter: 0.3 };
 
 export function createLoad({ seed, rate, gatewayUrls, history }: LoadOptions): Load {
@@ -92,7 +93,8 @@ export function createLoad({ seed, rate, gatewayUrls, history }: LoadOptions): L
     leave: async () => {
       const going = [...leaves.values()];
       for (const { leave } of going) leave();
-      await Promise.all(going.map(({ done }) => done));
+      // One whose connection is stuck goes when that is found out; nobody has to wait for it.
+      await Promise.race([Promise.all(going.map(({ done }) => done)), delay(leaveLimitMs)]);
     },
     [Symbol.asyncDispose]: async () => {
       stopped.abort();

@@ -21,7 +21,20 @@ const say = (sentence: string) => {
   console.error(`${seconds} s  ${sentence}`);
 };
 
-const { result, history } = await runChaos(options, say);
+// Servers and services lead process groups of their own, so that Ctrl-C reaches only us.
+const pids = new Set<number>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const pid of pids) process.kill(-pid, 'SIGKILL');
+    process.exit(130);
+  });
+}
+const onSpawn = (pid: number, exited: Promise<string>) => {
+  pids.add(pid);
+  void exited.then(() => pids.delete(pid));
+};
+
+const { result, history } = await runChaos(options, { say, onSpawn });
 const print = options.json ? console.error : console.log;
 for (const line of summaryOf(result)) print(line);
 if (result.violations.length > 0) for (const line of storyOf(result, history)) print(line);

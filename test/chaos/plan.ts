@@ -17,7 +17,7 @@ export function planRound(options: { seed: number; faults: readonly string[]; la
       const fault = random.pick(candidates);
       planned.push({ fault, atMs, lastsMs: random.int(1_000, 8_000), seed: random.int(1, 2 ** 31 - 1) });
     }
-    atMs += random.int(500, 4_000);
+    atMs += random.int(1_000, 5_000);
   }
   return planned;
 }

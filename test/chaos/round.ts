@@ -1,4 +1,5 @@
 import { rm, writeFile } from 'node:fs/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from './faults/fault.ts';
 import type { History } from './history.ts';
@@ -50,18 +51,26 @@ export async function faultPhase(deps: RoundDeps, plan: readonly PlannedFault[],
   const failed = new Promise<never>((_, reject) => {
     faults.catch(reject);
   });
-  await Promise.race([progress(lastsMs, () => say(describe(load))), failed]);
+  await Promise.race([
+    progress(lastsMs, (loopDelayMs) => say(`${describe(load)}, own delay ${loopDelayMs} ms`)),
+    failed,
+  ]);
   healing.abort();
   await writeFile(system.healedFile, '');
   await Promise.all([faults, loading]);
 }
 
-async function progress(lastsMs: number, say: () => void): Promise<void> {
+async function progress(lastsMs: number, say: (loopDelayMs: number) => void): Promise<void> {
   const until = performance.now() + lastsMs;
+  const loop = monitorEventLoopDelay();
+  loop.enable();
   while (performance.now() < until) {
     await delay(Math.min(5_000, until - performance.now()));
-    say();
+    // Whoever reads a violation must know when the harness itself could not keep up.
+    say(Math.round(loop.percentile(99) / 1e6));
+    loop.reset();
   }
+  loop.disable();
 }
 
 function describe({ submissions, unacknowledged, watchers }: Load): string {

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { type ServiceProcess, startService, supervise } from '@prequal/local-stack';
+import { type OnSpawn, type ServiceProcess, startService, supervise } from '@prequal/local-stack';
 import { exitCode as plantedExitCode } from './faulty-bureau.ts';
 import type { History } from './history.ts';
 
@@ -26,6 +26,7 @@ export type ServiceOptions = {
   repoRoot: string;
   logFile: string;
   history: History;
+  onSpawn: OnSpawn;
 };
 
 const stopLimitMs = 15_000;
@@ -64,6 +65,7 @@ export async function manageService(options: ServiceOptions): Promise<ManagedSer
   }
 
   function onSpawn(pid: number, exited: Promise<string>): void {
+    options.onSpawn(pid, exited);
     asked.set(pid, { signals: new Set(), termAtMs: 0 });
     void exited.then((reason) => {
       if (current?.pid === pid) current = undefined;

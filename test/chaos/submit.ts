@@ -18,8 +18,8 @@ export type SubmitDeps = { history: History; gatewayUrl: () => string; stopped: 
 const document = `mutation ($input: SubmitApplicationInput!) {
   submitApplication(input: $input) { replayed application { id status } }
 }`;
-const attemptLimitMs = 5_000;
-const longestPauseMs = 1_000;
+const attemptLimitMs = 10_000;
+const longestPauseMs = 3_000;
 
 /** Sends until it is acknowledged, under the same key, as a good client does. Answers undefined when it was stopped. */
 export async function submitUntilAcknowledged(

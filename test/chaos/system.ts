@@ -5,6 +5,7 @@ import {
   freePort,
   type LocalServer,
   type NatsServer,
+  type OnSpawn,
   startNatsServer,
   startPostgres,
 } from '@prequal/local-stack';
@@ -49,16 +50,20 @@ const times = {
 const repoRoot = path.resolve(import.meta.dirname, '../..');
 const kinds: readonly ServiceKind[] = ['gateway', 'scoring', 'decisioning'];
 
-export async function startSystem(folder: string, history: History): Promise<System> {
+export async function startSystem(folder: string, history: History, onSpawn: OnSpawn): Promise<System> {
   await using owned = new AsyncDisposableStack();
   await mkdir(path.join(folder, 'logs'), { recursive: true });
   const natsStore = path.join(folder, 'nats');
   const { binary } = await findNatsServer({ cacheDir: path.join(repoRoot, '.data', 'cache'), env: process.env });
   const postgres = owned.use(
-    await manageServer('postgres', (port) => startPostgres({ dataDir: path.join(folder, 'postgres'), port }), history),
+    await manageServer(
+      'postgres',
+      (port) => startPostgres({ dataDir: path.join(folder, 'postgres'), port, onSpawn }),
+      history,
+    ),
   );
   const nats = owned.use(
-    await manageServer('nats', (port) => startNatsServer({ binary, storeDir: natsStore, port }), history),
+    await manageServer('nats', (port) => startNatsServer({ binary, storeDir: natsStore, port, onSpawn }), history),
   );
   const databaseUrl = postgres.current().url;
   await migrate({ databaseUrl });
@@ -101,6 +106,7 @@ export async function startSystem(folder: string, history: History): Promise<Sys
       repoRoot,
       logFile: path.join(folder, 'logs', `${name}.log`),
       history,
+      onSpawn,
     });
   };
   const services = await Promise.all(kinds.flatMap((kind) => [start(kind, 1), start(kind, 2)]));

@@ -8,6 +8,7 @@ import type { Fault, World } from './fault.ts';
 async function exclusively(world: World, work: (system: System) => Promise<void>): Promise<void> {
   using taken = world.take('nats');
   if (taken) await work(world.system);
+  else world.note('skipped');
 }
 
 const backlogMs = 1_500;

@@ -5,6 +5,7 @@ import type { Fault, World } from './fault.ts';
 async function exclusively(world: World, work: (system: System) => Promise<void>): Promise<void> {
   using taken = world.take('postgres');
   if (taken) await work(world.system);
+  else world.note('skipped');
 }
 
 async function statement({ database }: System, text: string): Promise<void> {
