@@ -73,12 +73,15 @@ async function runRounds(options: Options, folder: string, history: History, { s
     const quiet = await untilQuiet(system, load, options.boundS * 1_000);
     healedMs.push('tookMs' in quiet ? quiet.tookMs : null);
     say('tookMs' in quiet ? `healed within ${quiet.tookMs} ms` : `not healed: ${quiet.left.join(', ')}`);
+    say('checking');
     await load.leave();
     violations.push(...(await findViolations(system, told, quiet)), ...(await findLeaks(system, baseLine)));
     // What is broken stays broken: another round would only bury it.
     if (violations.length > 0) break;
   }
+  say('looking for personal data');
   violations.push(...(await findPersonalData(system)));
+  say('stopping');
   return summarize({ options, folder, history, healedMs, violations, told, stored: await readStored(system) });
 }
 

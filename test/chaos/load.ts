@@ -13,9 +13,9 @@ export type Load = AsyncDisposable & {
   run: (until: AbortSignal) => Promise<void>;
   /** One application on which a handler fails, and one who watches it. */
   submitMarked: (deed: Deed) => void;
-  /** ids that were acknowledged, oldest first */
-  acknowledgedIds: () => string[];
   unacknowledged: () => Submission[];
+  /** applicants who are not done yet: they send, or will begin to watch */
+  underWayCount: () => number;
   /** All watchers go. */
   leave: () => Promise<void>;
 };
@@ -88,8 +88,8 @@ export function createLoad({ seed, rate, gatewayUrls, history }: LoadOptions): L
       }
     },
     submitMarked: begin,
-    acknowledgedIds: () => submissions.flatMap(({ acknowledged }) => (acknowledged[0] ? [acknowledged[0].id] : [])),
     unacknowledged: () => submissions.filter(({ acknowledged }) => acknowledged.length === 0),
+    underWayCount: () => underWay.size,
     leave: async () => {
       const going = [...leaves.values()];
       for (const { leave } of going) leave();

@@ -28,6 +28,7 @@ async function unrest(system: System, load: Load): Promise<string[]> {
     if (count > 0) left.push(`${count} ${what}`);
   };
   say(load.unacknowledged().length, 'submissions without an answer');
+  say(load.underWayCount(), 'applicants are not done');
   for (const { name, address } of system.services) {
     const ready = await fetch(`${address}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
       async (response) => (await response.body?.cancel(), response.ok),

@@ -36,7 +36,7 @@ export async function faultPhase(deps: RoundDeps, plan: readonly PlannedFault[],
     const note: World['note'] = (what, detail) => history.note(`fault ${what}`, fault.name, detail);
     note('begins');
     if (fault.losesMessages) deps.onLoss();
-    const world = { system, load, planted, note, nowMs: history.nowMs, take };
+    const world = { system, load, planted, note, nowMs: history.nowMs, take, healing: healing.signal };
     const lasts = async (limitMs = faultMs) => {
       await delay(Math.min(limitMs, faultMs), undefined, { signal: healing.signal }).catch(() => undefined);
     };

@@ -12,6 +12,8 @@ export type World = {
   planted: Planted[];
   note: (what: string, detail?: Happening['detail']) => void;
   nowMs: () => number;
+  /** everything is to heal: what is not begun is left */
+  healing: AbortSignal;
   /** server or service that one fault has to itself; undefined when another has it */
   take: (name: string) => Disposable | undefined;
 };

@@ -38,7 +38,12 @@ export const processFaults: Fault[] = [
   {
     name: 'rolling-restart',
     run: async (world) => {
-      for (const service of world.system.services) await withService(world, [service], () => service.replace());
+      using taken = world.take('rolling restart');
+      if (!taken) return world.note('skipped');
+      for (const service of world.system.services) {
+        if (world.healing.aborted) return;
+        await withService(world, [service], () => service.replace());
+      }
     },
   },
 ];

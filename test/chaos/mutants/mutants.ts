@@ -16,7 +16,7 @@ const noRepair = { RECONCILE_AFTER_MS: '600000' };
 const setting = (faults: string, more: Partial<Setting> = {}): Setting => ({
   faults,
   seconds: 20,
-  rate: 20,
+  rate: 10,
   seed: 7,
   env: noRepair,
   ...more,
