@@ -5,7 +5,7 @@ import type { Submission } from './submit.ts';
 import type { System } from './system.ts';
 import type { Watcher } from './watch.ts';
 
-export type StoredApplication = {
+type StoredApplication = {
   id: string;
   status: string;
   version: number;
@@ -14,9 +14,9 @@ export type StoredApplication = {
   amount: string;
   loanType: string;
 };
-export type StoredEvent = { applicationId: string; version: number; status: string };
-export type StoredDecision = { applicationId: string; version: number; outcome: string; decidedBy: string };
-export type StoredDeadLetter = {
+type StoredEvent = { applicationId: string; version: number; status: string };
+type StoredDecision = { applicationId: string; version: number; outcome: string; decidedBy: string };
+type StoredDeadLetter = {
   subject: string;
   applicationId: string | null;
   errorClass: string;

@@ -99,10 +99,10 @@ export function createLoad({ seed, rate, gatewayUrls, history }: LoadOptions): L
     [Symbol.asyncDispose]: async () => {
       stopped.abort();
       for (const { leave } of leaves.values()) leave();
-      await Promise.all([...underWay]);
+      await Promise.all(underWay);
       for (const { leave } of leaves.values()) leave();
       for (const client of clients) client.terminate();
-      await Promise.all(clients.map((client) => client.dispose()));
+      for (const client of clients) await client.dispose();
     },
   };
 }

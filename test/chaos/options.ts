@@ -27,7 +27,7 @@ clients do, and makes things fail; then lets them heal and looks whether what wa
   --duration S    seconds with faults, in rounds of at most --round (default 60)
   --round S       seconds of faults before everything is healed and checked (default 60)
   --rate N        submissions a second (default 50)
-  --faults LIST   comma-separated, or all, or none (default all); a name with - before it is left out
+  --faults LIST   comma-separated, or none, or all (the default), e.g. kill,stop or all,-kill; there are
                   ${faultNames.join(' ').replaceAll(/(.{1,90})(?: |$)/g, '$1\n                  ')}
   --bound S       seconds after healing within which everything must be in order (default 30)
   --json          the result as JSON on standard output, progress on standard error

@@ -11,8 +11,8 @@ export function summaryOf(result: Result): string[] {
   const line = (label: string, value: string) => `  ${label.padEnd(22)}${value}`;
   const pairs = (counts: Record<string, number>) =>
     Object.entries(counts)
-      .toSorted()
       .map(([name, count]) => `${name} ${count}`)
+      .toSorted()
       .join(', ') || 'none';
   const broken = new Map(Map.groupBy(violations, ({ invariant }) => invariant));
   const names = new Set([...invariants.map(({ name }) => name), ...broken.keys()]);

@@ -42,7 +42,7 @@ export async function manageService(options: ServiceOptions): Promise<ManagedSer
   let started = Promise.withResolvers<void>();
   let disposing = false;
 
-  async function launch(signal?: AbortSignal): Promise<ServiceProcess> {
+  async function launch(until?: AbortSignal): Promise<ServiceProcess> {
     const output = openSync(logFile, 'a');
     try {
       const service = await startService({
@@ -50,7 +50,7 @@ export async function manageService(options: ServiceOptions): Promise<ManagedSer
         repoRoot,
         env,
         output,
-        signal,
+        signal: until,
         ...(entry && { entry }),
         onSpawn,
       });

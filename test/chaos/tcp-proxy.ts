@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A network link between two processes, with everything that happens to links. */
@@ -24,7 +24,7 @@ type Connection = Record<Side, Socket> & { halfOpen: boolean };
 /** bytes held back in one direction before the sender has to wait */
 const maxQueuedBytes = 1_000_000;
 
-/** A proxy on a port of 127.0.0.1 for a server on another one. */
+/** A proxy on a port of 127.0.0.1 (0: any free one) for a server on another one. */
 export async function createLink({ name, port, to }: { name: string; port: number; to: number }): Promise<Link> {
   const connections = new Set<Connection>();
   const link = { refused: false, delayMs: 0, gate: openGate() };
@@ -79,7 +79,7 @@ export async function createLink({ name, port, to }: { name: string; port: numbe
   };
   return {
     name,
-    port,
+    port: (listener.address() as AddressInfo).port,
     cut,
     refuse: (refused) => {
       link.refused = refused;

@@ -4,7 +4,7 @@ import { type Client, createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import type { History } from './history.ts';
 
-export type Update = { status: string; version: number; cibilScore: number | null; final: boolean };
+type Update = { status: string; version: number; cibilScore: number | null; final: boolean };
 
 /** One watcher of one application, over all its reconnects. */
 export type Watcher = {
@@ -100,7 +100,7 @@ export function watchOverWebSocket(client: Client, watcher: Watcher, history: Hi
 }
 
 function describe(error: unknown): string {
-  if (Array.isArray(error)) return String((error[0] as Error).message);
+  if (Array.isArray(error)) return (error[0] as Error).message;
   return error instanceof Error ? error.message : JSON.stringify(error);
 }
 

@@ -47,17 +47,18 @@ async function workspacesWithModules(root: string): Promise<string[]> {
 }
 
 /** Plants the fault; disposing takes it out again. Throws when a text no longer stands in its file exactly once. */
-export async function plant(folder: string, { name, file, edits }: Mutant): Promise<AsyncDisposable> {
-  const place = path.join(folder, file);
-  const original = await readFile(place, 'utf8');
-  let mutated = original;
-  for (const { from, to } of edits) {
-    const times = mutated.split(from).length - 1;
-    if (times !== 1) {
-      throw new Error(`The mutant "${name}" does not fit any more: ${file} has ${times} times\n${from}`);
-    }
-    mutated = mutated.replace(from, () => to);
+export async function plant(folder: string, { name, edits }: Mutant): Promise<AsyncDisposable> {
+  await using planted = new AsyncDisposableStack();
+  for (const { file, from, to } of edits) {
+    const place = path.join(folder, file);
+    const before = await readFile(place, 'utf8');
+    const times = before.split(from).length - 1;
+    if (times !== 1) throw new Error(`The mutant "${name}" does not fit any more: ${file} has ${times} times\n${from}`);
+    planted.defer(() => writeFile(place, before));
+    await writeFile(
+      place,
+      before.replace(from, () => to),
+    );
   }
-  await writeFile(place, mutated);
-  return { [Symbol.asyncDispose]: () => writeFile(place, original) };
+  return planted.move();
 }

@@ -1,9 +1,8 @@
 /** One fault in the code, as the exact replacement of a text, and the run that has to notice it. */
 export type Mutant = {
   name: string;
-  file: string;
-  /** each text must stand in the file exactly once */
-  edits: { from: string; to: string }[];
+  /** each text must stand in its file exactly once */
+  edits: { file: string; from: string; to: string }[];
   run: Setting;
 };
 
@@ -26,25 +25,25 @@ const processes = setting('kill,stop,term');
 const brokerAway = setting('nats-kill,nats-restart,link-cut');
 const slowLinks = setting('link-delay');
 const databaseAway = setting('postgres-immediate,postgres-terminate,postgres-read-only');
-const gatewaysReplaced = setting('rolling-restart,term');
+const gatewaysReplaced = setting('rolling-restart', { seconds: 30, rate: 20 });
 const nothing = setting('none', { seconds: 10 });
 
 export const mutants: Mutant[] = [
   {
     name: 'no flush before the snapshot',
-    file: 'gateway/src/watch-application.ts',
-    edits: [{ from: '  await subscribed;\n', to: '  void subscribed;\n' }],
+    edits: [{ file: 'gateway/src/watch-application.ts', from: '  await subscribed;\n', to: '  void subscribed;\n' }],
     run: slowLinks,
   },
   {
     name: 'snapshot before subscribing',
-    file: 'gateway/src/watch-application.ts',
     edits: [
       {
+        file: 'gateway/src/watch-application.ts',
         from: '  const { subscribed, stop } = feed.watch(id, onSignal);\n',
         to: '  let stop = () => undefined as void;\n',
       },
       {
+        file: 'gateway/src/watch-application.ts',
         from: '  await subscribed;\n  if (!(await readUntilCurrent())) {',
         to: '  const found = await readUntilCurrent();\n  if (!ended) {\n    const watching = feed.watch(id, onSignal);\n    stop = watching.stop;\n    await watching.subscribed;\n  }\n  if (!found) {',
       },
@@ -53,15 +52,25 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'no guard against deciding twice',
-    file: 'decisioning/src/on-credit-report-generated.ts',
-    edits: [{ from: "(application.status === 'PENDING' || application.given_up) && ", to: '' }],
+    edits: [
+      {
+        file: 'decisioning/src/on-credit-report-generated.ts',
+        from: "(application.status === 'PENDING' || application.given_up) && ",
+        to: '',
+      },
+      {
+        file: 'decisioning/src/record-decisions.ts',
+        from: "(a.status = 'PENDING' or (i.decided_by",
+        to: '(true or (i.decided_by',
+      },
+    ],
     run: setting('replay,consumer-delete'),
   },
   {
     name: 'acknowledged before the effect is durable',
-    file: 'libs/messaging/src/settle.ts',
     edits: [
       {
+        file: 'libs/messaging/src/settle.ts',
         from: '    try {\n      await deps.handle(known.item);',
         to: '    try {\n      message.ack();\n      await deps.handle(known.item);',
       },
@@ -70,9 +79,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'outbox row deleted before the broker has acknowledged',
-    file: 'libs/persistence/src/relay.ts',
     edits: [
       {
+        file: 'libs/persistence/src/relay.ts',
         from: "      await publish(message);\n      published.inc({ way: 'direct' });\n      await remove(message.id);",
         to: "      await remove(message.id);\n      await publish(message);\n      published.inc({ way: 'direct' });",
       },
@@ -81,9 +90,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'an exception thrown into watchers when NATS goes away',
-    file: 'gateway/src/watch-application.ts',
     edits: [
       {
+        file: 'gateway/src/watch-application.ts',
         from: '    if (reading) readAgain = true;\n    else void readUntilCurrent();',
         to: "    if (signal === 'look') waiting?.reject(new Error('NATS went away'));\n    if (reading) readAgain = true;\n    else void readUntilCurrent();",
       },
@@ -92,9 +101,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'streams completed on SIGTERM',
-    file: 'gateway/src/server.ts',
     edits: [
       {
+        file: 'gateway/src/server.ts',
         from: 'if (isEventStream(response)) response.destroy();',
         to: "if (isEventStream(response)) response.end('event: complete\\ndata:\\n\\n');",
       },
@@ -103,53 +112,80 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'no reconciler, and the store is wiped',
-    file: 'libs/persistence/src/reconciler.ts',
-    edits: [{ from: "where a.status = 'PENDING' and", to: "where a.status = 'NEVER' and" }],
+    edits: [
+      {
+        file: 'libs/persistence/src/reconciler.ts',
+        from: "where a.status = 'PENDING' and",
+        to: "where a.status = 'NEVER' and",
+      },
+    ],
     run: setting('nats-wipe', { env: {} }),
   },
   {
     name: 'outages counted as failures of the message',
-    file: 'libs/persistence/src/errors.ts',
-    edits: [{ from: '  if (!(error instanceof Error)) return false;\n', to: '  if (error) return false;\n' }],
+    edits: [
+      {
+        file: 'libs/persistence/src/errors.ts',
+        from: '  if (!(error instanceof Error)) return false;\n',
+        to: '  if (error) return false;\n',
+      },
+    ],
     run: databaseAway,
   },
   {
     name: 'a tiny stream that forgets its oldest messages',
-    file: 'libs/messaging/src/provision.ts',
     edits: [
       {
+        file: 'libs/messaging/src/provision.ts',
         from: "discard: stream.discard === 'new' ? DiscardPolicy.New : DiscardPolicy.Old,",
-        to: 'discard: DiscardPolicy.Old,\n      max_msgs: 10,',
+        to: 'discard: DiscardPolicy.Old,\n      max_msgs: 2,',
       },
     ],
     run: processes,
   },
   {
     name: 'no second look after NATS is back',
-    file: 'gateway/src/status-feed.ts',
-    edits: [{ from: '() => void broker.flush().then(lookAtAll));', to: '() => void broker.flush());' }],
+    edits: [
+      {
+        file: 'gateway/src/status-feed.ts',
+        from: '() => void broker.flush().then(lookAtAll));',
+        to: '() => void broker.flush());',
+      },
+    ],
     run: brokerAway,
   },
   {
     name: 'updates passed on whatever was seen before',
-    file: 'gateway/src/watch-application.ts',
     edits: [
-      { from: 'if (ended || (last !== undefined && update.version <= last)) return;', to: 'if (ended) return;' },
-      { from: 'readStatus({ id, after: last })', to: 'readStatus({ id, after })' },
+      {
+        file: 'gateway/src/watch-application.ts',
+        from: 'if (ended || (last !== undefined && update.version <= last)) return;',
+        to: 'if (ended) return;',
+      },
+      {
+        file: 'gateway/src/watch-application.ts',
+        from: 'readStatus({ id, after: last })',
+        to: 'readStatus({ id, after })',
+      },
     ],
     run: brokerAway,
   },
   {
     name: 'every attempt has an idempotency key of its own',
-    file: 'gateway/src/submit-application.ts',
-    edits: [{ from: '.update(idempotencyKey).digest()', to: '.update(idempotencyKey + id).digest()' }],
+    edits: [
+      {
+        file: 'gateway/src/submit-application.ts',
+        from: '.update(idempotencyKey).digest()',
+        to: '.update(idempotencyKey + id).digest()',
+      },
+    ],
     run: nothing,
   },
   {
     name: 'equality with one forty-eighth is enough',
-    file: 'decisioning/src/decide.ts',
     edits: [
       {
+        file: 'decisioning/src/decide.ts',
         from: 'monthlyIncomePaise * incomeShare > loanAmountPaise',
         to: 'monthlyIncomePaise * incomeShare >= loanAmountPaise',
       },
@@ -158,9 +194,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'the PAN in a log line',
-    file: 'gateway/src/submit-application.ts',
     edits: [
       {
+        file: 'gateway/src/submit-application.ts',
         from: 'deps.log.info({ applicationId: row.id,',
         to: 'deps.log.info({ applicant: submission.input.panNumber, applicationId: row.id,',
       },
@@ -169,14 +205,18 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'subscriptions kept when the watchers have left',
-    file: 'gateway/src/status-feed.ts',
-    edits: [{ from: '          entry.unsubscribe();\n', to: '' }],
+    edits: [{ file: 'gateway/src/status-feed.ts', from: '          entry.unsubscribe();\n', to: '' }],
     run: nothing,
   },
   {
     name: 'a process ends when NATS goes away',
-    file: 'libs/messaging/src/connect.ts',
-    edits: [{ from: "        log.warn('NATS is away');", to: "        throw new Error('NATS is away');" }],
+    edits: [
+      {
+        file: 'libs/messaging/src/connect.ts',
+        from: "        log.warn('NATS is away');",
+        to: "        throw new Error('NATS is away');",
+      },
+    ],
     run: brokerAway,
   },
 ];
