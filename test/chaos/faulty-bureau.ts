@@ -15,7 +15,7 @@ export function simulatedBureau(options: Parameters<typeof soundBureau>[0]): Bur
   const ackWaitMs = Number(process.env['CONSUMER_ACK_WAIT_MS']);
   const isHealed = () => existsSync(process.env['CHAOS_HEALED_FILE'] ?? '');
   return {
-    report: async (request) => {
+    report: async (request, trace) => {
       switch (request.monthlyIncomePaise) {
         case paiseOf(deeds.noHistory):
           return { result: 'NO_HISTORY', bureau: 'simulated' };
@@ -30,7 +30,7 @@ export function simulatedBureau(options: Parameters<typeof soundBureau>[0]): Bur
           break;
         default:
       }
-      return sound.report(request);
+      return sound.report(request, trace);
     },
   };
 }

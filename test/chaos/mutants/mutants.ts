@@ -104,8 +104,8 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'gateway/src/server.ts',
-        from: 'if (isEventStream(response)) response.destroy();',
-        to: "if (isEventStream(response)) response.end('event: complete\\ndata:\\n\\n');",
+        from: 'map((response) => () => response.destroy()),',
+        to: "map((response) => () => response.end('event: complete\\ndata:\\n\\n')),",
       },
     ],
     run: gatewaysReplaced,
