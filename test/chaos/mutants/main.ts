@@ -14,11 +14,11 @@ import { mutants, type Setting } from './mutants.ts';
  */
 const { values } = parseArgs({ options: { only: { type: 'string' }, help: { type: 'boolean', default: false } } });
 if (values.help) {
-  console.log('npm run chaos:mutants -- [--only TEXT]   only the mutants whose names contain this text');
+  console.log('npm run chaos:mutants -- [--only TEXT,…]   only the mutants whose names contain one of these texts');
   process.exit(0);
 }
 const root = path.resolve(import.meta.dirname, '../../..');
-const chosen = mutants.filter(({ name }) => name.includes(values.only ?? ''));
+const chosen = mutants.filter(({ name }) => (values.only ?? '').split(',').some((text) => name.includes(text)));
 await using tree = await copyTree(root);
 // Before anything runs: a mutant that does not fit the code any more is found at once.
 for (const mutant of mutants) await (await plant(tree.folder, mutant))[Symbol.asyncDispose]();
