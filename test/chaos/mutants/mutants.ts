@@ -148,8 +148,8 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'gateway/src/status-feed.ts',
-        from: '() => void broker.flush().then(lookAtAll));',
-        to: '() => void broker.flush());',
+        from: '    await broker.flush();\n    lookAtAll();\n',
+        to: '    await broker.flush();\n',
       },
     ],
     run: brokerAway,
