@@ -9,6 +9,10 @@ export type ServiceOptions = {
   name: string;
   /** Folder of the service in the repository, when it is not the name; its entry is `<service>/src/main.ts`. */
   service?: string;
+  /** Another entry file, absolute. */
+  entry?: string;
+  /** File descriptor that takes what it writes; without it that goes where ours goes. */
+  output?: number;
   repoRoot: string;
   env: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
@@ -43,13 +47,14 @@ export function serviceEntry(repoRoot: string, name: string): string {
  */
 export async function startService(options: ServiceOptions): Promise<ServiceProcess> {
   const { name, service = name, repoRoot, env, signal, timeoutMs = defaultTimeoutMs, onSpawn } = options;
+  const { entry = serviceEntry(repoRoot, service), output = 'inherit' } = options;
   signal?.throwIfAborted();
-  const child = spawn(process.execPath, [serviceEntry(repoRoot, service)], {
+  const child = spawn(process.execPath, [entry], {
     cwd: repoRoot,
     env,
     // Its own process group: Ctrl-C reaches only the runner, which stops everything in order.
     detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', output, output, 'ipc'],
   });
   const exited = exitOf(child);
   const { pid } = child;
