@@ -12,7 +12,7 @@ const dayMs = 86_400_000;
 
 test('an instant further ahead than a timer can wait is met, without asking the clock all the time', () => {
   const started = vi.spyOn(globalThis, 'setTimeout');
-  const call = vi.fn();
+  const call = vi.fn<() => void>();
   atInstant(Date.now() + 90 * dayMs, new AbortController().signal, call);
   vi.advanceTimersByTime(90 * dayMs - 1);
   expect(call).not.toHaveBeenCalled();
@@ -23,7 +23,7 @@ test('an instant further ahead than a timer can wait is met, without asking the 
 });
 
 test('an instant that has passed is met at once, and none once the signal has fired', () => {
-  const call = vi.fn();
+  const call = vi.fn<() => void>();
   const gone = new AbortController();
   atInstant(Date.now() - 1, gone.signal, call);
   expect(call).toHaveBeenCalledOnce();

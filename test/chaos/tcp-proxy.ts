@@ -45,7 +45,7 @@ export async function createLink({ name, port, to }: { name: string; port: numbe
 
   /** Carries one direction: each piece when its time has come, then the end, whether good or bad. */
   async function pump(connection: Connection, source: Side, sink: Side): Promise<void> {
-    const { [source]: from, [sink]: to } = connection;
+    const { [source]: from, [sink]: into } = connection;
     const queue = queueOf(from, () => link.delayMs);
     let ended = false;
     for (;;) {
@@ -59,12 +59,12 @@ export async function createLink({ name, port, to }: { name: string; port: numbe
         if (piece === 'failed' || piece === 'closed') return;
       } else if (piece === 'end') {
         ended = true;
-        to.end();
+        into.end();
       } else if (piece === 'failed' || piece === 'closed') {
-        if (piece === 'failed' || !ended) to.destroy();
+        if (piece === 'failed' || !ended) into.destroy();
         return;
-      } else if (to.writable && !to.write(piece)) {
-        await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => undefined);
+      } else if (into.writable && !into.write(piece)) {
+        await Promise.race([once(into, 'drain'), once(into, 'close')]).catch(() => undefined);
       }
     }
   }

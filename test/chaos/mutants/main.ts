@@ -18,7 +18,7 @@ if (values.help) {
   process.exit(0);
 }
 const root = path.resolve(import.meta.dirname, '../../..');
-const chosen = mutants.filter(({ name }) => (values.only ?? '').split(',').some((text) => name.includes(text)));
+const chosen = mutants.filter(({ name }) => (values.only ?? '').split(',').some((part) => name.includes(part)));
 await using tree = await copyTree(root);
 // Before anything runs: a mutant that does not fit the code any more is found at once.
 for (const mutant of mutants) await (await plant(tree.folder, mutant))[Symbol.asyncDispose]();
