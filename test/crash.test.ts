@@ -68,7 +68,7 @@ async function dieAtEveryStep(dieAt: (step: number) => Promise<'died' | 'done'>)
 async function dieWhileWorking(name: 'scoring' | 'decisioning', stack: TestStack, database: TestDatabase) {
   return dieAtEveryStep(async (step) => {
     const replaced = await stack.without(name);
-    await using dying = await startDying(name, stack.env);
+    await using dying = await startDying(name, stack.envOf(name));
     await dying.dieAt(step);
     const id = await submit(stack.client);
     const end = watchToEnd(stack.otherClient, id);
@@ -97,7 +97,7 @@ test('whatever the step at which a gateway dies, a submission that is sent again
 }, async ({ stack, database }) => {
   const steps = await dieAtEveryStep(async (step) => {
     const input = { ...goodInput, idempotencyKey: `a crash at step ${step}` };
-    await using dying = await startDying('gateway', stack.env);
+    await using dying = await startDying('gateway', stack.envOf('gateway'));
     await using client = connectClient(dying.url);
     await dying.dieAt(step);
     const answered = await client.request(submitDocument, { input }).catch(() => undefined);

@@ -4,7 +4,7 @@ import { lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { databaseConfig } from '@prequal/service';
+import { migrateConfig } from '@prequal/service';
 import { runSql, test, withDatabase } from '@prequal/testing';
 import { DCLinter } from 'dclint';
 import { beforeAll, describe, expect, inject } from 'vitest';
@@ -49,7 +49,7 @@ const stages = await readDockerfile();
 
 /** Our own containers: what each reads of its environment, and the variable of its port. */
 const programs = {
-  migrate: { reads: databaseConfig, port: undefined },
+  migrate: { reads: migrateConfig, port: undefined },
   gateway: { reads: gatewayConfig, port: 'GATEWAY_PORT' },
   scoring: { reads: scoringConfig, port: 'SCORING_PORT' },
   decisioning: { reads: decisioningConfig, port: 'DECISIONING_PORT' },
@@ -124,6 +124,14 @@ describe('docker-compose.yml', () => {
     expect(waiting('gateway')).toEqual(['migrate', 'nats', 'postgres']);
     expect(waiting('decisioning')).toEqual(['migrate', 'nats', 'postgres']);
     expect(waiting('scoring')).toContain('nats');
+  });
+
+  test('gives each service a database user of its own, which the migration makes', () => {
+    const url = (name: Program, variable = 'DATABASE_URL') => services[name].environment[variable];
+    expect(url('gateway')).toBe(url('migrate', 'GATEWAY_DATABASE_URL'));
+    expect(url('decisioning')).toBe(url('migrate', 'DECISIONING_DATABASE_URL'));
+    expect(new Set([url('gateway'), url('decisioning'), url('migrate')]).size).toBe(3);
+    expect(url('scoring')).toBeUndefined();
   });
 
   test('keeps the data in volumes whose folders belong to the user', () => {
@@ -250,10 +258,21 @@ describe('the files of the image, run outside a container', () => {
     await runSql(postgres, 'create database deployment');
     owned.defer(async () => void (await runSql(postgres, 'drop database deployment with (force)')));
     // What the network and the volume of the containers are, is here.
-    const here = { DATABASE_URL: withDatabase(postgres, 'deployment'), NATS_URL: nats.url, PREQUAL_DATA_DIR: data };
+    const here = { NATS_URL: nats.url, PREQUAL_DATA_DIR: data };
+    const server = new URL(withDatabase(postgres, 'deployment'));
+    const databaseHere = (name: Program, url: string) => {
+      if (name === 'migrate' && url === services.migrate.environment['DATABASE_URL']) return server.href;
+      const { username, password } = new URL(url);
+      return Object.assign(new URL(server), { username, password }).href;
+    };
     const environment = (name: Program) => {
       const given = services[name].environment;
-      return { ...given, ...Object.fromEntries(Object.entries(here).filter(([variable]) => variable in given)) };
+      const databases = Object.entries(given).filter(([variable]) => variable.endsWith('DATABASE_URL'));
+      return {
+        ...given,
+        ...Object.fromEntries(Object.entries(here).filter(([variable]) => variable in given)),
+        ...Object.fromEntries(databases.map(([variable, url]) => [variable, databaseHere(name, url)])),
+      };
     };
 
     const migrated = await run(services.migrate.command, environment('migrate'), app);

@@ -51,9 +51,10 @@ test('only /graphql takes WebSockets, and a malformed address harms nobody', asy
 });
 
 test('in production there is no GraphiQL', async ({ stack }) => {
-  const ownKeys = (name: string) => ({ [name]: stack.env[name]?.replace('dev-1:', 'own-1:') });
+  const gatewayEnv: NodeJS.ProcessEnv = stack.envOf('gateway');
+  const ownKeys = (name: string) => ({ [name]: gatewayEnv[name]?.replace('dev-1:', 'own-1:') });
   await using production = await startGateway({
-    ...stack.env,
+    ...gatewayEnv,
     ...ownKeys('PAN_ENCRYPTION_KEYS'),
     ...ownKeys('PAN_INDEX_KEYS'),
     NODE_ENV: 'production',
@@ -154,7 +155,7 @@ test('a gateway that waits for the schema is alive, not ready, and refuses for t
 }) => {
   await sql`delete from schema_migrations where name like '%dead-letters'`.execute(database.sql());
   const port = await freePort();
-  const starting = startGateway({ ...stack.env, GATEWAY_PORT: String(port) });
+  const starting = startGateway({ ...stack.envOf('gateway'), GATEWAY_PORT: String(port) });
   const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init);
   await vi.waitFor(async () => expect((await at('/livez')).status).toBe(200));
   expect((await at('/readyz')).status).toBe(503);
@@ -196,7 +197,7 @@ test('stopping closes sockets with a code the client retries, and cuts SSE witho
 }) => {
   await using _paused = await stack.without('scoring');
   const id = await submit(stack.client);
-  const gateway = await startGateway(stack.env);
+  const gateway = await startGateway(stack.envOf('gateway'));
   await using watcher = connectClient(gateway.url);
 
   const closed = Promise.withResolvers<number>();
@@ -220,7 +221,7 @@ test('stopping closes sockets with a code the client retries, and cuts SSE witho
 test('the sockets of a gateway that stops are closed in batches, so that their clients do not all come back at once', async ({
   stack,
 }) => {
-  const gateway = await startGateway(stack.env);
+  const gateway = await startGateway(stack.envOf('gateway'));
   const sockets = Array.from(
     { length: 120 },
     () => new WebSocket(`${gateway.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws'),
@@ -240,7 +241,7 @@ test('the sockets of a gateway that stops are closed in batches, so that their c
 });
 
 test('a request that is in hand is answered before the gateway is gone', async ({ stack, database }) => {
-  const gateway = await startGateway(stack.env);
+  const gateway = await startGateway(stack.envOf('gateway'));
   await using client = connectClient(gateway.url);
   const waitingWrites = async () => {
     // Only submissions: others may be busy with what an earlier test left.
@@ -313,7 +314,7 @@ test('when NATS has lost everything it had stored, every pending application is 
 
 test('a gateway that starts while NATS is away serves submissions', async ({ stack, nats }) => {
   const outage = await nats.away();
-  await using gateway = await startGateway(stack.env);
+  await using gateway = await startGateway(stack.envOf('gateway'));
   await using client = connectClient(gateway.url);
   const id = await submit(client);
   const end = watchToEnd(client, id);

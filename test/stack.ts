@@ -11,7 +11,8 @@ import { expect } from 'vitest';
 
 /** The services of one test file, in this process, on servers of their own. */
 export type TestStack = {
-  env: NodeJS.ProcessEnv;
+  /** the environment of one service, with the rights of that service alone */
+  envOf: (name: keyof typeof starters) => NodeJS.ProcessEnv;
   /** of the gateway that takes submissions */
   client: TestClient;
   /** of a second gateway, which shares nothing with the first but PostgreSQL and NATS */
@@ -42,7 +43,6 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
         ...(await developmentKeys(dataDir)),
         // The gateways are their own issuer, as on a development machine.
         PREQUAL_DATA_DIR: dataDir,
-        DATABASE_URL: database.url,
         NATS_URL: nats.url,
         GATEWAY_PORT: '0',
         SCORING_PORT: '0',
@@ -53,7 +53,13 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
         CORS_ORIGINS: 'https://partner.example',
         ...settings,
       };
-      const start = async (name: keyof typeof starters) => owned.use(await starters[name](env));
+      const urls = {
+        gateway: { DATABASE_URL: database.urls.gateway },
+        scoring: {},
+        decisioning: { DATABASE_URL: database.urls.decisioning },
+      };
+      const envOf = (name: keyof typeof starters) => ({ ...env, ...urls[name] });
+      const start = async (name: keyof typeof starters) => owned.use(await starters[name](envOf(name)));
       const [gateway, otherGateway, scoring, decisioning] = await Promise.all([
         start('gateway'),
         start('gateway'),
@@ -71,7 +77,7 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
           },
         };
       };
-      await use({ env, client, otherClient, without });
+      await use({ envOf, client, otherClient, without });
     },
     { scope: 'file' },
   ],

@@ -56,8 +56,8 @@ test('a key used before the index keys were rotated still gives back its applica
   const first = await submit(stack.client, input);
   const newKey = `new:${randomBytes(32).toString('base64')}`;
   await using rotated = await startGateway({
-    ...stack.env,
-    PAN_INDEX_KEYS: `${newKey},${stack.env['PAN_INDEX_KEYS']}`,
+    ...stack.envOf('gateway'),
+    PAN_INDEX_KEYS: `${newKey},${stack.envOf('gateway')['PAN_INDEX_KEYS']}`,
   });
   await using client = connectClient(rotated.url);
   const { data } = await client.request(submitDocument, { input });

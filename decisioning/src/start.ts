@@ -14,6 +14,7 @@ import {
   openDatabase,
   whenSchemaIsCurrent,
 } from '@prequal/persistence';
+import { outboxes } from '@prequal/schema';
 import {
   counterOf,
   createLog,
@@ -72,6 +73,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   const relay = stack.use(
     createRelay({
       database,
+      publishes: outboxes.decisioning,
       publish: (message) => publishMessage(broker, message),
       isBrokerConnected: broker.isConnected,
       log,

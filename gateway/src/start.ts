@@ -5,6 +5,7 @@ import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, startReconciler, whenSchemaIsCurrent } from '@prequal/persistence';
+import { outboxes } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import { Counter, createLog, createMetrics, gaugeOf, readConfig, type Service } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
@@ -63,6 +64,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const relay = stack.use(
     createRelay({
       database,
+      publishes: outboxes.gateway,
       publish: (message) => publishMessage(broker, message),
       isBrokerConnected: broker.isConnected,
       log,

@@ -52,6 +52,15 @@ export const durables: readonly { name: string; stream: StreamName }[] = [
   deadLetterConsumer,
 ];
 
+/**
+ * What each service publishes from the outbox, and nobody else. Besides what it says itself, this is what
+ * operators replay: scoring has no database, so decisioning publishes its reports again.
+ */
+export const outboxes = {
+  gateway: ['applicationSubmitted'],
+  decisioning: ['statusChanged', 'creditReportGenerated'],
+} as const satisfies Record<string, readonly EventName[]>;
+
 /** Where a message ends that a consumer can never handle; `unknown` stands for an application without an id. */
 export function deadLetterSubject(consumer: string, applicationId: string | undefined): string {
   return `loan.dlq.${consumer}.${applicationId ?? 'unknown'}`;

@@ -12,6 +12,7 @@ test('without any variable it is the documented defaults, the data folder below 
     postgresPort: 0,
     natsPort: 0,
     databaseUrl: undefined,
+    databaseUrls: { gateway: undefined, decisioning: undefined },
     natsUrl: undefined,
     dataDir: '/repo/.data',
     compileCacheDir: '/repo/.data/cache/compiled',
@@ -55,20 +56,27 @@ test('each service gets what it needs and none of what it has no business with',
   const config = readStackConfig({}, '/repo');
   const of = (name: 'gateway' | 'scoring' | 'decisioning') =>
     serviceEnv(name, {
-      env: { ...keys, BUREAU_TOKEN: 'b', OTHER: 'kept' },
+      env: { ...keys, BUREAU_TOKEN: 'b', OTHER: 'kept', DECISIONING_DATABASE_URL: 'x', OPERATOR_DATABASE_URL: 'x' },
       config,
       ports: config.ports,
-      databaseUrl: 'd',
+      databaseUrls: { gateway: 'd-gateway', decisioning: 'd-decisioning' },
       natsUrl: 'n',
       syntheticToken: 't',
     });
-  expect(of('gateway')).toMatchObject({ ...keys, SYNTHETIC_TOKEN: 't', DATABASE_URL: 'd', GATEWAY_PORT: '4000' });
+  expect(of('gateway')).toMatchObject({
+    ...keys,
+    SYNTHETIC_TOKEN: 't',
+    DATABASE_URL: 'd-gateway',
+    GATEWAY_PORT: '4000',
+  });
   expect(of('scoring')).toMatchObject({ PAN_ENCRYPTION_KEYS: 'e', BUREAU_TOKEN: 'b', NATS_URL: 'n', OTHER: 'kept' });
-  expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd', NATS_URL: 'n', OTHER: 'kept' });
+  expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd-decisioning', NATS_URL: 'n', OTHER: 'kept' });
   const names = (name: Parameters<typeof of>[0]) => Object.keys(of(name));
   for (const secret of ['DATABASE_URL', 'PAN_INDEX_KEYS', 'SYNTHETIC_TOKEN'])
     expect(names('scoring')).not.toContain(secret);
   for (const secret of [...Object.keys(keys), 'SYNTHETIC_TOKEN', 'BUREAU_TOKEN'])
     expect(names('decisioning')).not.toContain(secret);
   expect(names('gateway')).not.toContain('BUREAU_TOKEN');
+  for (const name of ['gateway', 'scoring', 'decisioning'] as const)
+    expect(names(name).filter((variable) => variable.endsWith('_DATABASE_URL'))).toEqual([]);
 });

@@ -14,6 +14,8 @@ export type StackConfig = {
   natsPort: number;
   /** Set: use these instead of starting a server. */
   databaseUrl: string | undefined;
+  /** Set: the services use these instead of `databaseUrl`, which then migrates only. */
+  databaseUrls: { gateway: string | undefined; decisioning: string | undefined };
   natsUrl: string | undefined;
   dataDir: string;
   /** Where Node keeps compiled code: the second start loads a third faster. */
@@ -36,6 +38,8 @@ export function readStackConfig(env: NodeJS.ProcessEnv, repoRoot: string): Stack
       POSTGRES_PORT: port(0),
       NATS_PORT: port(0),
       DATABASE_URL: databaseUrl.optional(),
+      GATEWAY_DATABASE_URL: databaseUrl.optional(),
+      DECISIONING_DATABASE_URL: databaseUrl.optional(),
       NATS_URL: natsUrl.optional(),
       PREQUAL_DATA_DIR: z.string().default('.data'),
       LOG_LEVEL: commonConfig.LOG_LEVEL,
@@ -49,6 +53,7 @@ export function readStackConfig(env: NodeJS.ProcessEnv, repoRoot: string): Stack
     postgresPort: config.POSTGRES_PORT,
     natsPort: config.NATS_PORT,
     databaseUrl: config.DATABASE_URL,
+    databaseUrls: { gateway: config.GATEWAY_DATABASE_URL, decisioning: config.DECISIONING_DATABASE_URL },
     natsUrl: config.NATS_URL,
     dataDir,
     compileCacheDir: path.join(dataDir, 'cache', 'compiled'),

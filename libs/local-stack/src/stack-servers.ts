@@ -1,5 +1,7 @@
 import path from 'node:path';
+import { ensureDatabaseUsers } from '@prequal/persistence/database-users';
 import type { StackConfig } from './config.ts';
+import type { Credentials } from './credentials.ts';
 import { findNatsServer } from './find-nats-server.ts';
 import type { Log, OnSpawn } from './local-server.ts';
 import type { NatsCluster } from './nats-cluster.ts';
@@ -15,18 +17,27 @@ import type { Topology } from './topology.ts';
 export type StackContext = {
   config: StackConfig;
   topology: Topology;
+  /** passwords of the users of the embedded servers */
+  credentials: Credentials;
   log: Log;
   /** A process runs (again) and can be used: its id belongs into ready.json. */
   onRunning: (name: ProcessName, pid: number) => void | Promise<void>;
   onSpawn: OnSpawn;
 };
 
+/** How the owner of the schema reaches the database, and how each service does, with the rights of its role. */
+export type DatabaseUrls = { owner: string; gateway: string; decisioning: string };
+
 /** The database to use: DATABASE_URL, or an embedded PostgreSQL that is kept alive. */
 export async function databaseServer(
-  { config, log, onRunning, onSpawn }: StackContext,
+  { config, credentials, log, onRunning, onSpawn }: StackContext,
   signal: AbortSignal,
-): Promise<Started<string>> {
-  if (config.databaseUrl) return { value: config.databaseUrl };
+): Promise<Started<DatabaseUrls>> {
+  const owner = config.databaseUrl;
+  if (owner) {
+    const { gateway = owner, decisioning = owner } = config.databaseUrls;
+    return { value: { owner, gateway, decisioning } };
+  }
   const startedAt = performance.now();
   const options = { dataDir: path.join(config.dataDir, 'postgres'), log, onSpawn };
   const first = await startPostgres({ ...options, port: config.postgresPort, signal });
@@ -39,7 +50,19 @@ export async function databaseServer(
     onRestart: ({ pid }) => onRunning('postgres', pid),
     log,
   });
-  return { value: first.url, resource };
+  try {
+    return { value: await restrictedUrls(first.url, credentials), resource };
+  } catch (error) {
+    await resource[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function restrictedUrls(owner: string, { gateway, decisioning }: Credentials): Promise<DatabaseUrls> {
+  const urlOf = (username: string, password: string) => Object.assign(new URL(owner), { username, password }).href;
+  const urls = { gateway: urlOf('gateway', gateway), decisioning: urlOf('decisioning', decisioning) };
+  await ensureDatabaseUsers(owner, urls);
+  return { owner, ...urls };
 }
 
 /** How services reach NATS, and how many copies of each stream they are to keep there if we know better than they. */

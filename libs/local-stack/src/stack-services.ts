@@ -4,7 +4,7 @@ import { commandLine, isAlive, stopProcess } from './processes.ts';
 import { readReadyFile } from './ready-file.ts';
 import type { ServiceProcess } from './service-process.ts';
 import { serviceEntry, startService, untilServiceReady } from './service-process.ts';
-import type { StackContext } from './stack-servers.ts';
+import type { DatabaseUrls, StackContext } from './stack-servers.ts';
 import { seconds } from './stack-servers.ts';
 import type { Started } from './start-all.ts';
 import { supervise } from './supervise.ts';
@@ -15,7 +15,7 @@ export type ServiceEnvOptions = {
   env: NodeJS.ProcessEnv;
   config: StackConfig;
   ports: ServicePorts;
-  databaseUrl: string;
+  databaseUrls: Pick<DatabaseUrls, 'gateway' | 'decisioning'>;
   natsUrl: string;
   /** used unless our own environment says how many */
   streamReplicas?: string | undefined;
@@ -31,11 +31,11 @@ const withheld: Record<ServiceName, readonly string[]> = {
 
 /** The environment of one service. Only the gateway learns what marks an application as synthetic. */
 export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJS.ProcessEnv {
-  const { env, config, ports, databaseUrl, natsUrl, streamReplicas, syntheticToken } = options;
+  const { env, config, ports, databaseUrls, natsUrl, streamReplicas, syntheticToken } = options;
   const all = {
     ...env,
     ...(name === 'gateway' && { SYNTHETIC_TOKEN: syntheticToken }),
-    DATABASE_URL: databaseUrl,
+    ...(name !== 'scoring' && { DATABASE_URL: databaseUrls[name] }),
     NATS_URL: natsUrl,
     ...(streamReplicas && !env['STREAM_REPLICAS'] && { STREAM_REPLICAS: streamReplicas }),
     PREQUAL_DATA_DIR: config.dataDir,
@@ -46,7 +46,8 @@ export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJ
     SCORING_PORT: String(ports.scoring),
     DECISIONING_PORT: String(ports.decisioning),
   };
-  return Object.fromEntries(Object.entries(all).filter(([variable]) => !withheld[name].includes(variable)));
+  const isWithheld = (variable: string) => withheld[name].includes(variable) || /_(DATABASE|NATS)_URL$/.test(variable);
+  return Object.fromEntries(Object.entries(all).filter(([variable]) => !isWithheld(variable)));
 }
 
 /** Starts one service, waits until it is ready and keeps it alive. The value is its address. */

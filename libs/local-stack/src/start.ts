@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { enableCompileCache } from 'node:module';
 import path from 'node:path';
 import { planServices, readStackConfig } from './config.ts';
+import { readCredentials } from './credentials.ts';
 import type { Log, OnSpawn } from './local-server.ts';
 import type { ReadyFile } from './ready-file.ts';
 import { removeReadyFile, writeReadyFile } from './ready-file.ts';
 import { lockDataFolder } from './runner-lock.ts';
-import type { Nats, StackContext } from './stack-servers.ts';
+import type { DatabaseUrls, Nats, StackContext } from './stack-servers.ts';
 import { databaseServer, natsServer, seconds } from './stack-servers.ts';
 import { serviceEnv, stopLeftOverServices, supervisedService } from './stack-services.ts';
 import { orAborted, startAll } from './start-all.ts';
@@ -55,15 +56,24 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const services = await planServices(config, topology);
   const ready = readyFileOf(config.dataDir);
   const onRunning = ready.noteProcess;
-  const context: StackContext & { repoRoot: string } = { config, topology, log, onRunning, onSpawn, repoRoot };
+  const context: StackContext & { repoRoot: string } = {
+    config,
+    topology,
+    credentials: await readCredentials(config.dataDir),
+    log,
+    onRunning,
+    onSpawn,
+    repoRoot,
+  };
 
-  const [databaseUrl, { url: natsUrl, streamReplicas }] = await startAll<[string, Nats]>(stack, signal, [
+  const [databaseUrls, { url: natsUrl, streamReplicas }] = await startAll<[DatabaseUrls, Nats]>(stack, signal, [
     (until) => databaseServer(context, until),
     (until) => natsServer(context, env, until),
   ]);
 
   const syntheticToken = randomBytes(24).toString('base64url');
-  const envOptions = { env, config, databaseUrl, natsUrl, streamReplicas, syntheticToken };
+  const databaseUrl = databaseUrls.owner;
+  const envOptions = { env, config, databaseUrls, natsUrl, streamReplicas, syntheticToken };
   const startersOf = (service: ServiceName) =>
     services
       .filter((planned) => planned.service === service)

@@ -68,6 +68,16 @@ test.for([Buffer.from([0xff, 0xfe]), Buffer.from('a\u0000b')])(
   },
 );
 
+test('a message from a subject that nobody listens to is not replayed', async ({ database }) => {
+  const id = await deadLetter(database, Buffer.from('{}'));
+  await sql`update dead_letters set subject = 'loan.dlq.stray' where id = ${id}`.execute(database.sql());
+  await expect(replayDeadLetter(database, { id, by: 'x', messageId: randomUUID() })).rejects.toMatchObject({
+    code: 'NOT_REPLAYABLE',
+  });
+  expect(await findDeadLetter(database, id)).toMatchObject({ state: 'OPEN' });
+  expect(await outbox(database)).toEqual([]);
+});
+
 test('a discarded dead letter keeps its reason and is counted no more', async ({ database }) => {
   const before = await countOpenDeadLetters(database);
   const id = await deadLetter(database, Buffer.from('{}'), 'INVALID_MESSAGE');

@@ -1,4 +1,4 @@
-import { type Application, Refusal } from '@prequal/schema';
+import { type Application, events, outboxes, Refusal } from '@prequal/schema';
 import { type Database, sql } from './database.ts';
 
 /** OPEN until an operator has replayed or discarded it. */
@@ -67,7 +67,7 @@ export type Resolution = { id: string; by: string };
 /**
  * Puts the original message back on its subject, through the outbox and under a new message id: what
  * workers had noted about the first one does not count against it. Throws `Refusal` NOT_FOUND,
- * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is no text.
+ * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is no text and for a subject that is no event's.
  */
 export async function replayDeadLetter(
   database: Database,
@@ -79,6 +79,9 @@ export async function replayDeadLetter(
     .execute(async (transaction) => {
       const within = { sql: () => transaction };
       const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
+      if (!isPublished(resolved.subject)) {
+        throw new Refusal('NOT_REPLAYABLE', 'Nobody listens to the subject it came from. Discard it.');
+      }
       const message = textOf(resolved.payload);
       if (message === undefined) {
         throw new Refusal('NOT_REPLAYABLE', 'Its payload is no text, so no consumer can ever read it. Discard it.');
@@ -122,6 +125,11 @@ function unknown(): Refusal {
 
 function withDates<Row extends StoredDeadLetter>(row: Row): Row {
   return { ...row, createdAt: new Date(row.createdAt), resolvedAt: row.resolvedAt && new Date(row.resolvedAt) };
+}
+
+function isPublished(subject: string): boolean {
+  const published = Object.values(outboxes).flat();
+  return published.some((name) => subject.startsWith(`${events[name].subjectPrefix}.`));
 }
 
 function textOf(payload: Buffer): string | undefined {

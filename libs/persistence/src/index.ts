@@ -1,4 +1,5 @@
 export * from './database.ts';
+export * from './database-users.ts';
 export * from './dead-letters.ts';
 export * from './entities.ts';
 export * from './errors.ts';

@@ -1,11 +1,23 @@
-import { ConfigError, databaseConfig, readConfig } from '@prequal/service';
+import { ConfigError, migrateConfig, readConfig } from '@prequal/service';
+import { ensureDatabaseUsers } from './database-users.ts';
 import { migrate, migrateDown } from './migrate.ts';
 
-/** `npm run migrate` and `npm run migrate:down`: the schema of DATABASE_URL, one step back with the word `down`. */
+/**
+ * `npm run migrate` and `npm run migrate:down`: the schema of DATABASE_URL, one step back with the word `down`.
+ * On the way up also the users that GATEWAY_DATABASE_URL and the like name.
+ */
 const direction = process.argv[2] === 'down' ? 'down' : 'up';
 try {
-  const { DATABASE_URL } = readConfig(databaseConfig, process.env);
-  const names = await (direction === 'up' ? migrate : migrateDown)({ databaseUrl: DATABASE_URL });
+  const config = readConfig(migrateConfig, process.env);
+  const databaseUrl = config.DATABASE_URL;
+  const users = Object.entries({
+    gateway: config.GATEWAY_DATABASE_URL,
+    decisioning: config.DECISIONING_DATABASE_URL,
+    operator: config.OPERATOR_DATABASE_URL,
+    reader: config.READER_DATABASE_URL,
+  }).filter(([, url]) => url !== undefined);
+  if (direction === 'up') await ensureDatabaseUsers(databaseUrl, Object.fromEntries(users));
+  const names = await (direction === 'up' ? migrate : migrateDown)({ databaseUrl });
   console.log(
     names.length === 0 ? 'Nothing to do.' : `${direction === 'up' ? 'Applied' : 'Took back'}: ${names.join(', ')}`,
   );

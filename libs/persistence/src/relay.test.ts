@@ -25,6 +25,7 @@ function relaying(database: Database, options: Partial<RelayOptions> = {}) {
   const published: string[] = [];
   const relay = createRelay({
     database,
+    publishes: ['statusChanged'],
     publish: async ({ id }) => void published.push(id),
     isBrokerConnected: () => true,
     log: quiet,
@@ -119,4 +120,15 @@ test('disposing waits until what is on its way is removed', async ({ database })
   gate.resolve();
   await disposed;
   expect(await waiting(database)).toEqual([]);
+});
+
+test('what another service publishes is left to it', async ({ database }) => {
+  const theirs = { ...message(), subject: `loan.applications.submitted.${randomUUID()}` };
+  const ours = message();
+  await insert(database, [theirs, ours], 10_000);
+  const { relay, published } = relaying(database);
+  await using _ = relay;
+  await vi.waitFor(async () => expect(await waiting(database)).toEqual([theirs.id]));
+  expect(published).toEqual([ours.id]);
+  await sql`delete from outbox`.execute(database.sql());
 });

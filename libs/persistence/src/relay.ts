@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { type EventName, events } from '@prequal/schema';
 import { Counter, gaugeOf, inBatches, type Logger, type Registry } from '@prequal/service';
 import { type Database, sql } from './database.ts';
 
@@ -7,6 +8,8 @@ export type OutboxMessage = { id: string; subject: string; message: string };
 
 export type RelayOptions = {
   database: Database;
+  /** The events to publish; what is in the outbox for others is left to them. */
+  publishes: readonly EventName[];
   /** Resolves once the broker has stored the message. */
   publish: (message: OutboxMessage) => Promise<void>;
   isBrokerConnected: () => boolean;
@@ -33,7 +36,8 @@ const graceMs = 2_000;
 const sweepBatch = 500;
 const lowestId = '00000000-0000-0000-0000-000000000000';
 
-export function createRelay({ database, publish, isBrokerConnected, log, metrics }: RelayOptions): Relay {
+export function createRelay({ database, publishes, publish, isBrokerConnected, log, metrics }: RelayOptions): Relay {
+  const ours = publishes.map((name) => `${events[name].subjectPrefix}.%`);
   const published = new Counter({
     name: 'prequal_outbox_published_total',
     help: 'Events published from the outbox, by way: at once after commit, or found by the sweeper',
@@ -50,9 +54,8 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
     { name: 'prequal_outbox_oldest_seconds', help: 'Age of the oldest event in the outbox; 0 when it is empty' },
     async () => {
       const { rows } = await sql<{ age: number }>`
-        select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age from outbox`.execute(
-        database.sql(),
-      );
+        select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age from outbox
+        where subject like any(${ours}::text[])`.execute(database.sql());
       return rows[0]?.age ?? 0;
     },
   );
@@ -91,6 +94,7 @@ export function createRelay({ database, publish, isBrokerConnected, log, metrics
         const { rows } = await sql<OutboxMessage>`
         select id, subject, message from outbox
         where created_at < now() - ${graceMs} * interval '1 millisecond' and id > ${after}::uuid
+          and subject like any(${ours}::text[])
         order by id limit ${sweepBatch} for update skip locked`.execute(transaction);
         const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
         const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);

@@ -67,6 +67,15 @@ export const databaseConfig = {
   DATABASE_POOL_MAX: positiveInt(10),
 };
 
+/** What `npm run migrate` reads: whoever is named here is made, with the rights of the role of that name. */
+export const migrateConfig = {
+  DATABASE_URL: databaseUrl,
+  GATEWAY_DATABASE_URL: databaseUrl.optional(),
+  DECISIONING_DATABASE_URL: databaseUrl.optional(),
+  OPERATOR_DATABASE_URL: databaseUrl.optional(),
+  READER_DATABASE_URL: databaseUrl.optional(),
+};
+
 /** What everybody who provisions streams and consumers reads: they must agree. */
 export const brokerConfig = {
   STREAM_REPLICAS: positiveInt(1),

@@ -1,11 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { type Database, openDatabase, sql } from '@prequal/persistence';
+import { type Database, type DatabaseUser, databaseRoles, openDatabase, sql } from '@prequal/persistence';
 import { inject, vi } from 'vitest';
 
 export const templateName = 'prequal_template';
 
 /** A database of its own, cloned from the migrated template. Disposing it fails when somebody is still connected. */
-export type TestDatabase = Database & { url: string };
+export type TestDatabase = Database & {
+  /** of the owner, who may do anything */
+  url: string;
+  /** for a service, which may do what its role may */
+  urls: Record<DatabaseUser, string>;
+};
 
 export async function cloneDatabase(): Promise<TestDatabase> {
   const server = inject('postgresUrl');
@@ -16,6 +21,7 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   return {
     ...database,
     url,
+    urls: urlsOfUsers(url),
     [Symbol.asyncDispose]: async () => {
       await database[Symbol.asyncDispose]();
       try {
@@ -39,6 +45,13 @@ export async function runSql<Row>(databaseUrl: string, statement: string): Promi
   await using database = await openDatabase({ databaseUrl, poolMax: 1, applicationName: 'test-admin' });
   const { rows } = await sql.raw<Row>(statement).execute(database.sql());
   return rows;
+}
+
+/** The same database for each user; global setup has made them. */
+export function urlsOfUsers(databaseUrl: string): Record<DatabaseUser, string> {
+  const names = Object.keys(databaseRoles) as DatabaseUser[];
+  const urlOf = (user: DatabaseUser) => Object.assign(new URL(databaseUrl), { username: user, password: user }).href;
+  return Object.fromEntries(names.map((user) => [user, urlOf(user)])) as Record<DatabaseUser, string>;
 }
 
 export function withDatabase(serverUrl: string, name: string): string {

@@ -2,9 +2,9 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findNatsServer, startPostgres } from '@prequal/local-stack';
-import { migrate } from '@prequal/persistence';
+import { ensureDatabaseUsers, migrate } from '@prequal/persistence';
 import type { TestProject } from 'vitest/node';
-import { runSql, templateName, withDatabase } from './database.ts';
+import { runSql, templateName, urlsOfUsers, withDatabase } from './database.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -22,6 +22,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await chmod(folder, 0o755);
   started.defer(() => rm(folder, { recursive: true, force: true }));
   const postgres = started.use(await startPostgres({ dataDir: join(folder, 'postgres'), port: 0 }));
+  await ensureDatabaseUsers(postgres.url, urlsOfUsers(postgres.url));
   await runSql(postgres.url, `create database ${templateName}`);
   await migrate({ databaseUrl: withDatabase(postgres.url, templateName) });
   // The cache outlives the run: what had to be downloaded once is not downloaded again.

@@ -1,0 +1,219 @@
+import { randomUUID } from 'node:crypto';
+import { type TestDatabase, test } from '@prequal/testing';
+import { describe, expect } from 'vitest';
+import { type Database, openDatabase, sql } from './database.ts';
+import { type DatabaseUser, databaseRoles, ensureDatabaseUsers } from './database-users.ts';
+import { migrate, migrateDown } from './migrate.ts';
+
+const users = Object.keys(databaseRoles) as DatabaseUser[];
+
+/** As the user sees the database; answers its error code, `undefined` when it was allowed. */
+async function attempt(database: TestDatabase, user: DatabaseUser, statement: string): Promise<string | undefined> {
+  await using theirs = await openDatabase({ databaseUrl: database.urls[user], poolMax: 1, applicationName: user });
+  try {
+    await sql.raw(statement).execute(theirs.sql());
+    return undefined;
+  } catch (error) {
+    return (error as { code?: string }).code ?? 'no code';
+  }
+}
+
+async function application(database: Database): Promise<string> {
+  const id = randomUUID();
+  await sql`
+    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+      status, version, correlation_id, synthetic)
+    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false)`.execute(
+    database.sql(),
+  );
+  return id;
+}
+
+const denied = '42501';
+
+const refused: Record<DatabaseUser, string[]> = {
+  gateway: [
+    'select pan_index from applications',
+    'select * from applications',
+    "update applications set status = 'PRE_APPROVED', version = version + 1",
+    "update applications set applicant_name = 'x'",
+    "update applications set pan_ciphertext = '\\x00'",
+    'delete from applications',
+    "update application_events set actor = 'x'",
+    'delete from application_events',
+    'select inputs from decisions',
+    `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+      values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
+    'select id from dead_letters',
+    "update outbox set message = '{}'",
+    "update idempotency_keys set fingerprint = '\\x00'",
+    'delete from idempotency_keys',
+    `insert into outbox (id, application_id, subject, message)
+      values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
+  ],
+  decisioning: [
+    'select pan_ciphertext from applications',
+    'select pan_index from applications',
+    'select pan_masked from applications',
+    'select applicant_name from applications',
+    'select owner from applications',
+    `insert into applications (id) values (gen_random_uuid())`,
+    'update applications set loan_amount_inr = 1',
+    "update applications set owner = 'x'",
+    'delete from applications',
+    'select inputs from decisions',
+    'update decisions set version = 9',
+    'select reasons from application_events',
+    'select payload from dead_letters',
+    "update dead_letters set state = 'DISCARDED', resolved_at = now()",
+    'select caller from idempotency_keys',
+    'select times from reconciliations',
+    `insert into outbox (id, application_id, subject, message)
+      values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.submitted.x', '{}')`,
+  ],
+  operator: [
+    'select applicant_name from applications',
+    'select loan_amount_inr from applications',
+    "update applications set status = 'PRE_APPROVED', version = version + 1",
+    'delete from applications',
+    'delete from dead_letters',
+    'select message from outbox',
+    'select inputs from decisions',
+    'select application_id from application_events',
+    `insert into outbox (id, application_id, subject, message)
+      values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
+  ],
+  reader: [
+    'select pan_ciphertext from applications',
+    'select pan_index from applications',
+    'select pan_masked from applications',
+    'select applicant_name from applications',
+    'select owner from applications',
+    'select message from outbox',
+    'select payload from dead_letters',
+    'select caller from idempotency_keys',
+    "update applications set owner = 'x'",
+    "insert into schema_migrations (name) values ('x')",
+    'delete from dead_letters',
+  ],
+};
+
+const everybody = [
+  'create table mine (id integer)',
+  'drop table applications',
+  'alter table applications disable trigger all',
+  'truncate outbox',
+  'create role mine',
+  'delete from schema_migrations',
+  `set role postgres`,
+];
+
+describe.each(users)('the role of %s', (user) => {
+  test.for([...refused[user], ...everybody])('is refused: %s', async (statement, { database }) => {
+    expect(await attempt(database, user, statement)).toBe(denied);
+  });
+
+  test('may see whether the schema is current', async ({ database }) => {
+    expect(await attempt(database, user, 'select name from schema_migrations')).toBeUndefined();
+  });
+});
+
+test('who may read what of an application is written down here once more', async ({ database }) => {
+  const readable = (user: DatabaseUser) =>
+    sql<{ column: string }>`
+      select attname as column from pg_attribute
+      where attrelid = 'applications'::regclass and attnum > 0
+        and has_column_privilege(${user}, attrelid, attnum, 'select')
+        and attname in ('pan_ciphertext', 'pan_index', 'pan_masked', 'applicant_name', 'owner')
+      order by 1`
+      .execute(database.sql())
+      .then(({ rows }) => rows.map(({ column }) => column));
+  expect(await readable('gateway')).toEqual(['applicant_name', 'owner', 'pan_ciphertext', 'pan_masked']);
+  expect(await readable('decisioning')).toEqual([]);
+  expect(await readable('operator')).toEqual(['pan_ciphertext', 'pan_index']);
+  expect(await readable('reader')).toEqual([]);
+});
+
+test('a service neither sees nor takes what another one publishes', async ({ database }) => {
+  for (const kind of ['applications.submitted', 'applications.status', 'credit-reports.generated']) {
+    await sql`insert into outbox (id, application_id, subject, message)
+      values (${randomUUID()}, ${randomUUID()}, ${`loan.${kind}.x`}, '{}')`.execute(database.sql());
+  }
+  const seen = async (user: DatabaseUser) => {
+    await using theirs = await openDatabase({ databaseUrl: database.urls[user], poolMax: 1, applicationName: user });
+    const { rows } = await sql<{ subject: string }>`
+      delete from outbox returning subject`.execute(theirs.sql());
+    return rows.map(({ subject }) => subject).toSorted();
+  };
+  expect(await seen('gateway')).toEqual(['loan.applications.submitted.x']);
+  expect(await seen('decisioning')).toEqual(['loan.applications.status.x', 'loan.credit-reports.generated.x']);
+});
+
+test('the triggers stand behind the grants: what may be updated is still guarded', async ({ database }) => {
+  const id = await application(database);
+  expect(
+    await attempt(
+      database,
+      'decisioning',
+      `update applications set status = 'REJECTED', version = 5 where id = '${id}'`,
+    ),
+  ).toBe('23514');
+  expect(await attempt(database, 'gateway', `update applications set updated_at = 'epoch' where id = '${id}'`)).toBe(
+    undefined,
+  );
+  const { rows } =
+    await sql`select 1 from applications where id = ${id} and updated_at > now() - interval '1 minute'`.execute(
+      database.sql(),
+    );
+  expect(rows).toHaveLength(1);
+});
+
+test('the roles lose everything when the migration is taken back, and get it again', async ({ database }) => {
+  const taken: string[] = [];
+  do taken.push(...(await migrateDown({ databaseUrl: database.url })));
+  while (!taken.includes('20261125120000-access'));
+  for (const user of users) expect(await attempt(database, user, 'select id from applications')).toBe(denied);
+  await migrate({ databaseUrl: database.url });
+  for (const user of users) expect(await attempt(database, user, 'select id from applications')).toBe(undefined);
+});
+
+test('whoever may not make roles can migrate all the same', async ({ database }) => {
+  const name = `limited_${randomUUID().slice(0, 8)}`;
+  await sql.raw(`create role ${name} login password 'x'`).execute(database.sql());
+  try {
+    await sql.raw(`create schema ${name} authorization ${name}`).execute(database.sql());
+    const url = Object.assign(new URL(database.url), { username: name, password: 'x' });
+    url.searchParams.set('options', `-c search_path=${name}`);
+    expect(await migrate({ databaseUrl: url.href })).toContain('20261125120000-access');
+  } finally {
+    await sql.raw(`drop owned by ${name} cascade`).execute(database.sql());
+    await sql.raw(`drop role ${name}`).execute(database.sql());
+  }
+});
+
+describe('users', () => {
+  test('get the new password and keep their role when they are made again', async ({ database }) => {
+    const name = `again_${randomUUID().slice(0, 8)}`;
+    const urlOf = (password: string) => Object.assign(new URL(database.url), { username: name, password }).href;
+    try {
+      for (const password of ['first ✓ pass/word', 'second']) {
+        await ensureDatabaseUsers(database.url, { reader: urlOf(password) });
+        await using theirs = await openDatabase({ databaseUrl: urlOf(password), poolMax: 1, applicationName: name });
+        await sql`select id from applications`.execute(theirs.sql());
+        await expect(sql`select pan_index from applications`.execute(theirs.sql())).rejects.toMatchObject({
+          code: denied,
+        });
+      }
+      await using old = await openDatabase({ databaseUrl: urlOf('first'), poolMax: 1, applicationName: name });
+      await expect(sql`select 1`.execute(old.sql())).rejects.toMatchObject({ code: '28P01' });
+    } finally {
+      await sql.raw(`drop role if exists ${name}`).execute(database.sql());
+    }
+  });
+
+  test('are refused when no role could restrict them, or nobody could log in as them', async ({ database }) => {
+    await expect(ensureDatabaseUsers(database.url, { gateway: database.url })).rejects.toThrow('superuser');
+    const nameless = Object.assign(new URL(database.url), { username: '', password: '' }).href;
+    await expect(ensureDatabaseUsers(database.url, { gateway: nameless })).rejects.toThrow('a user and a password');
+  });
+});
