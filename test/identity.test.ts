@@ -24,7 +24,7 @@ type Door = {
 async function openDoor(stack: TestStack, owned: AsyncDisposableStack, env: NodeJS.ProcessEnv = {}): Promise<Door> {
   const issuer = owned.use(await startIssuer());
   const auth = { AUTH_ISSUER: issuer.issuer, AUTH_LEEWAY_SECONDS: '0' };
-  const { url } = owned.use(await startGateway({ ...stack.env, ...auth, ...env }));
+  const { url } = owned.use(await startGateway({ ...stack.envOf('gateway'), ...auth, ...env }));
   return { url, issuer, as: async (claims) => owned.use(connectClient(url, claims && (await issuer.token(claims)))) };
 }
 
@@ -269,7 +269,7 @@ test('with anonymous callers switched off, nobody without a token does anything'
   expect(await applications(database as never)).toBe(before);
   expect(await lookUp(await door.as({ sub: 'alice' }), known)).toMatchObject({ data: { application: { id: known } } });
   // A test of the system itself goes through all the same.
-  const headers = { 'x-prequal-synthetic': stack.env['SYNTHETIC_TOKEN'] ?? '' };
+  const headers = { 'x-prequal-synthetic': syntheticToken };
   expect((await anonymous.request(submitDocument, { input: goodInput }, headers)).status).toBe(200);
   expect(
     (await anonymous.request(submitDocument, { input: goodInput }, { 'x-prequal-synthetic': 'guessed' })).status,

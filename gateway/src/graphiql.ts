@@ -53,7 +53,7 @@ query LookUp($id: ID!) {
 export async function graphiqlOptions(database: Database): Promise<GraphiQLOptions> {
   const [example] = await database
     .em()
-    .find(ApplicationEntity, { synthetic: true }, { orderBy: { id: 'desc' }, limit: 1 })
+    .find(ApplicationEntity, { synthetic: true }, { fields: ['id'], orderBy: { id: 'desc' }, limit: 1 })
     .catch(() => []);
   const variables = JSON.stringify({ id: example?.id ?? 'paste the id that submitApplication returned' }, null, 2);
   return {

@@ -1,4 +1,4 @@
-import { ApplicationEventEntity, type Database, DecisionEntity, sql } from '@prequal/persistence';
+import { ApplicationEventEntity, type Database, DecisionEntity, decisionFields, sql } from '@prequal/persistence';
 import {
   type Application,
   type ApplicationEvent,
@@ -46,7 +46,11 @@ export function createApplicationReader(database: Database): ApplicationReader {
     findDecision: inBatches(async (ids) => {
       const found = await database
         .em()
-        .find(DecisionEntity, { applicationId: { $in: [...new Set(ids)] } }, { orderBy: { version: 'asc' } });
+        .find(
+          DecisionEntity,
+          { applicationId: { $in: [...new Set(ids)] } },
+          { fields: decisionFields, orderBy: { version: 'asc' } },
+        );
       // The newest of each comes last, and stays.
       const byId = new Map(found.map((decision) => [decision.applicationId, decision]));
       return ids.map((id) => byId.get(id));

@@ -6,12 +6,12 @@ import { ConfigError, databaseUrl } from '@prequal/service';
 const repoRoot = path.resolve(import.meta.dirname, '../../..');
 
 /**
- * The database an operator means: DATABASE_URL, else that of the local stack which runs on PREQUAL_DATA_DIR.
+ * The database an operator means: OPERATOR_DATABASE_URL or DATABASE_URL, else that of the local stack which runs on PREQUAL_DATA_DIR.
  * Throws `ConfigError` when there is neither.
  */
 export async function openOperatorsDatabase(env: NodeJS.ProcessEnv): Promise<Database> {
   const dataDir = path.resolve(repoRoot, env['PREQUAL_DATA_DIR'] || '.data');
-  const url = env['DATABASE_URL'] || (await readReadyFile(dataDir))?.databaseUrl;
+  const url = env['OPERATOR_DATABASE_URL'] || env['DATABASE_URL'] || (await readReadyFile(dataDir))?.databaseUrl;
   if (url === undefined) {
     throw new ConfigError('Set DATABASE_URL to the database of Prequal, or start the local stack with npm start.');
   }

@@ -77,6 +77,12 @@ export const DecisionEntity = defineEntity({
   },
 });
 
+/**
+ * What to read of a decision: the `fields` of each `find`. Left to itself MikroORM selects `*`, and with it what no
+ * entity carries and not every role may read.
+ */
+export const decisionFields = Object.keys(DecisionEntity.properties) as (keyof typeof DecisionEntity.properties)[];
+
 export type ApplicationRow = InferEntity<typeof ApplicationEntity>;
 
 export const entities = [ApplicationEntity, ApplicationEventEntity, DecisionEntity];
