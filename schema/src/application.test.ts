@@ -1,7 +1,8 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { applicationStatuses, containsPan, isFinal } from './application.ts';
+import { applicationStatuses, containsPan, isFinal, withoutPans } from './application.ts';
 
-test.each([
+const withPan = [
   'ABCDE1234F',
   'ABCDE 1234 F',
   'ABCDE-1234-F',
@@ -11,7 +12,25 @@ test.each([
   'xABCDE1234Fx',
   'order-abcde1234f',
   'Asha/AbCdE1234f',
-])('a PAN is found in %j', (text) => expect(containsPan(text)).toBe(true));
+];
+
+test.each(withPan)('a PAN is found in %j', (text) => expect(containsPan(text)).toBe(true));
+
+test.each(withPan)('a PAN is taken out of %j, and nothing is left to be found', (text) => {
+  expect(withoutPans(text)).toContain('[PAN]');
+  expect(containsPan(withoutPans(text))).toBe(false);
+});
+
+test('whatever a JSON text holds, it is without PANs and still JSON afterwards', () => {
+  const piece = fc.oneof(fc.constantFrom(...withPan, '＂', '"', '\\', '🙂', ' ', '-'), fc.string({ unit: 'binary' }));
+  fc.assert(
+    fc.property(fc.array(piece), (pieces) => {
+      const clean = withoutPans(JSON.stringify({ a: pieces.join('') }));
+      expect(containsPan(clean)).toBe(false);
+      expect(Object.keys(JSON.parse(clean))).toEqual(['a']);
+    }),
+  );
+});
 
 test.each(['Asha', 'ABCD1234F', 'ABCDE123F', 'ABCDE12345', '0abcde1234f0', '', '01a20bd0-2bcd-76fe-b241-efee967653e7'])(
   'no PAN is seen in %j',

@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { glob, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createLog } from './log.ts';
@@ -128,10 +132,10 @@ describe('personal data and credentials are blacked out', () => {
   test.each(places)('%s', (_where, place) => {
     for (const name of names) {
       const { log, lines } = recorded();
-      log.info({ kept: 'yes', ...place(name) }, 'said');
+      log.info({ reason: 'yes', ...place(name) }, 'said');
       expect(lines.join('')).not.toContain('secret§');
       expect(lines.join('')).toContain('[redacted]');
-      expect(lines.join('')).toContain('"kept":"yes"');
+      expect(lines.join('')).toContain('"reason":"yes"');
     }
   });
 
@@ -150,4 +154,77 @@ describe('personal data and credentials are blacked out', () => {
     log.info(input, 'said');
     expect(input).toEqual({ input: { panNumber: pan } });
   });
+});
+
+describe('a field', () => {
+  test('that is not on the list is not written, also when a child logger repeats it', () => {
+    const { log, last } = recorded();
+    log.info({ applicationId: 'a-1', income: 75_000, nested: { reason: 'x' } }, 'said');
+    expect(last()).toMatchObject({ applicationId: 'a-1', income: '[redacted]', nested: '[redacted]' });
+    log.child({ city: 'Pune', subject: 's' }).info('said');
+    expect(last()).toMatchObject({ city: '[redacted]', subject: 's' });
+  });
+
+  test('that is on the list holds a plain value and no object', () => {
+    const { log, last } = recorded();
+    log.info({ reason: { of: 'it' }, problem: ['a'], attempt: 0, status: null }, 'said');
+    expect(last()).toMatchObject({ reason: '[redacted]', problem: '[redacted]', attempt: 0, status: null });
+  });
+
+  test('that the code logs is on the list', async () => {
+    const root = path.resolve(import.meta.dirname, '../../..');
+    const files: string[] = [];
+    for await (const file of glob('{gateway,scoring,decisioning,libs/*}/src/**/*.ts', { cwd: root })) files.push(file);
+    const logged = new Set<string>();
+    for (const file of files.filter((name) => !name.endsWith('.test.ts'))) {
+      const source = await readFile(path.join(root, file), 'utf8');
+      for (const [, fields = ''] of source.matchAll(/\blog\??\.(?:fatal|error|warn|info|debug)\(\s*\{([^}]*)\}/g)) {
+        for (const [, name] of fields.matchAll(/(?:^|,)\s*(\w+)/g)) logged.add(name ?? '');
+      }
+    }
+    expect(logged.size).toBeGreaterThan(10);
+    const { log, last } = recorded();
+    for (const name of logged) {
+      log.info({ [name]: name === 'err' ? new Error('x') : 'y' }, 'said');
+      expect(last()[name], name).not.toBe('[redacted]');
+    }
+  });
+});
+
+describe('the last net', () => {
+  test('takes a PAN out of a message, a field, an error and its stack, in any writing', () => {
+    for (const written of [pan, 'ABCDE 1234 F', 'abcde1234f', 'ＡＢＣＤＥ1234Ｆ']) {
+      const { log, lines } = recorded();
+      log.info(`the PAN ${written} in a message`);
+      log.info({ reason: written }, 'in a field');
+      log.error({ err: new Error(`of ${written}`) }, 'in an error');
+      log.error(new Error(`of ${written}`));
+      log.child({ reason: written }).info('in a child');
+      expect(lines).toHaveLength(5);
+      for (const line of lines) {
+        expect(line).toContain('[PAN]');
+        expect(line).not.toContain(written);
+        expect(JSON.parse(line)).toMatchObject({ service: 'test' });
+      }
+    }
+  });
+
+  test('is there on the standard output of a process as well', async () => {
+    const file = path.join(import.meta.dirname, 'log.ts');
+    const code = `import { createLog } from ${JSON.stringify(file)}; createLog('x', 'info').info('of ${pan}');`;
+    const run = promisify(execFile);
+    for (const LOG_PRETTY of ['0', '1']) {
+      const env = { ...process.env, LOG_PRETTY };
+      const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { env });
+      expect(stdout).toContain('of [PAN]');
+    }
+  });
+});
+
+test('a database error is logged without the value that it quotes', () => {
+  const { log, lines, last } = recorded();
+  const message = 'invalid input syntax for type uuid: "Asha Rao"';
+  log.error({ err: Object.assign(new Error(message), { code: '22P02' }) }, 'failed');
+  expect(lines.join('')).not.toContain('Asha');
+  expect(last().err.message).toBe('invalid input syntax for type uuid');
 });

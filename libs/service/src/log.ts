@@ -1,3 +1,4 @@
+import { withoutPans } from '@prequal/schema';
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 
@@ -5,24 +6,55 @@ export type { Logger };
 
 /**
  * The service's logger: one JSON object a line on standard output, or readable lines when that is a
- * terminal. Errors are logged by class and message alone; a database error's detail repeats the row,
- * and the row is somebody's application.
+ * terminal. Only fields of a list are written, each a plain value; errors by class and message alone, since a
+ * database error's detail repeats the row, and the row is somebody's application. The last net takes out
+ * whatever looks like a PAN, wherever it came from.
  */
 export function createLog(service: string, level: string, destination?: DestinationStream): Logger {
   const options = {
     level,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }), log: onlyAllowed },
     serializers: { err: (error: unknown) => describeError(error) },
-    redact: { paths: redacted, censor: '[redacted]' },
-    hooks: { logMethod: withOwnMessage },
+    redact: { paths: redacted, censor },
+    hooks: { logMethod: withOwnMessage, streamWrite: withoutPans },
   };
-  if (destination) return pino(options, destination);
+  if (destination) return guarded(pino(options, destination));
   if (process.stdout.isTTY || process.env['LOG_PRETTY'] === '1') {
-    return pino(options, pretty({ ignore: 'pid,hostname,service', messageFormat: `${service}: {msg}`, sync: true }));
+    return guarded(
+      pino(options, pretty({ ignore: 'pid,hostname,service', messageFormat: `${service}: {msg}`, sync: true })),
+    );
   }
-  return pino(options);
+  return guarded(pino(options));
+}
+
+const censor = '[redacted]';
+
+/** What a line may hold besides time, level and message. Whoever needs another field adds it here, with care. */
+const allowed = new Set([
+  ...['service', 'url', 'reason', 'stopLimitMs', 'problem', 'behaviour', 'correlationId', 'traceparent'],
+  ...['applicationId', 'deadLetterId', 'status', 'consumer', 'subject', 'errorClass', 'attempt', 'delayMs'],
+  ...['watchers', 'found', 'published', 'applications', 'breakerResetMs'],
+]);
+
+/** pino asks no formatter for what a child logger repeats on each line. Its children inherit this. */
+function guarded(log: Logger): Logger {
+  const { child } = log;
+  log.child = function guardedChild(this: Logger, fields: Record<string, unknown>, ...rest: never[]) {
+    return child.call(this, onlyAllowed(fields), ...rest);
+  } as typeof log.child;
+  return log;
+}
+
+/** The name of what is not allowed stays, so that its author sees what became of it. */
+function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {
+  const isAllowed = (name: string, value: unknown) =>
+    // Errors are described by their serializer.
+    name === 'err' || (allowed.has(name) && (typeof value !== 'object' || value === null));
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, isAllowed(name, value) ? value : censor]),
+  );
 }
 
 // pino has no path for any depth. Nothing is logged on purpose that holds these; this is for the mistake.
@@ -38,7 +70,7 @@ function withOwnMessage(this: Logger, args: Parameters<LogFn>, method: LogFn): v
   const [first] = args as unknown[];
   const error = typeof first === 'object' && first !== null && 'err' in first ? first.err : first;
   if (args[1] !== undefined || !(error instanceof Error)) return method.apply(this, args);
-  method.call(this, first, firstLine(error.message));
+  method.call(this, first, messageOf(error));
 }
 
 const maxCauses = 5;
@@ -54,7 +86,16 @@ function describeError(error: unknown, depth = 0): Record<string, unknown> {
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .join('\n');
-  return { type: error.name, message: firstLine(error.message), ...code, stack: frames, ...cause };
+  return { type: error.name, message: messageOf(error), ...code, stack: frames, ...cause };
+}
+
+const sqlState = /^[0-9A-Z]{5}$/;
+
+/** PostgreSQL quotes a value that it could not read at the end of the message: after a colon. */
+function messageOf(error: Error): string {
+  const isOfDatabase = 'code' in error && typeof error.code === 'string' && sqlState.test(error.code);
+  const message = firstLine(error.message);
+  return isOfDatabase ? message.replace(/: ".*$/, '') : message;
 }
 
 // Drivers append the failing statement or row on further lines.
