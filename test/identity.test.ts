@@ -10,6 +10,7 @@ import {
   lookUpDocument,
   submit,
   submitDocument,
+  syntheticToken,
   type TestStack,
   watchDocument,
 } from './stack.ts';

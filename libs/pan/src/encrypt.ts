@@ -17,6 +17,11 @@ export class PanUnreadableError extends Error {
   override readonly name = 'PanUnreadableError';
 }
 
+/** The id of the key that a ciphertext says it was written with. */
+export function keyIdOf(ciphertext: Buffer): string {
+  return ciphertext.subarray(2, 2 + (ciphertext[1] ?? 0)).toString();
+}
+
 /** Encrypts with the ring's current key and a random nonce: the same PAN gives another ciphertext each time. */
 export function createPanEncrypter(ring: KeyRing): (pan: string, applicationId: string) => Buffer {
   const key = derivedKeys(ring).get(ring.currentId);
@@ -38,7 +43,7 @@ export function createPanDecrypter(ring: KeyRing): (ciphertext: Buffer, applicat
   return (ciphertext, applicationId) => {
     const nonceStart = 2 + (ciphertext[1] ?? 0);
     const header = ciphertext.subarray(0, nonceStart);
-    const key = keys.get(header.subarray(2).toString());
+    const key = keys.get(keyIdOf(ciphertext));
     const bodyStart = nonceStart + nonceBytes + tagBytes;
     if (ciphertext[0] !== format || !key || ciphertext.length < bodyStart) {
       throw new PanUnreadableError('the ciphertext is damaged or its key is not in PAN_ENCRYPTION_KEYS');

@@ -6,3 +6,4 @@ export * from './errors.ts';
 export * from './migrate.ts';
 export * from './reconciler.ts';
 export * from './relay.ts';
+export * from './rotate-keys.ts';

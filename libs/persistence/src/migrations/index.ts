@@ -1,10 +1,12 @@
 import { Initial } from './20261124000000-initial.ts';
 import { DeadLetters } from './20261125000000-dead-letters.ts';
 import { Access } from './20261125120000-access.ts';
+import { QuietRotation } from './20261125130000-quiet-rotation.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
   { name: '20261124000000-initial', class: Initial },
   { name: '20261125000000-dead-letters', class: DeadLetters },
   { name: '20261125120000-access', class: Access },
+  { name: '20261125130000-quiet-rotation', class: QuietRotation },
 ];
