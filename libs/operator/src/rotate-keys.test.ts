@@ -131,20 +131,18 @@ test('applications that are submitted and decided meanwhile are neither lost nor
 
 test('a row that somebody holds is waited for by nobody and done when it is free', async ({ database }) => {
   await store(database, 30, before);
+  const [held] = await stored(database);
   const release = Promise.withResolvers<void>();
   const holding = database
     .sql()
     .transaction()
     .execute(async (transaction) => {
-      await sql`select id from applications order by id offset 10 limit 1 for update`.execute(transaction);
+      await sql`select id from applications where id = ${held?.id} for update`.execute(transaction);
       await release.promise;
     });
   const running = rotate(database, meanwhile);
-  await vi.waitFor(async () => {
-    const left = (await stored(database)).filter(({ ciphertext }) => keyIdOf(ciphertext) === 'old');
-    expect(left).toHaveLength(1);
-  }, 5_000);
-  release.resolve();
+  const left = async () => (await stored(database)).filter(({ ciphertext }) => keyIdOf(ciphertext) === 'old');
+  await vi.waitFor(async () => expect(await left()).toHaveLength(1), 5_000).finally(release.resolve);
   await holding;
   expect((await running).worked).toBe(true);
   await expectAllUnder(database, after, 30);
