@@ -45,7 +45,10 @@ test('the curl examples work when pasted', async ({ stack }) => {
   const outputs: string[] = [];
   for (const example of examples) {
     const script = example.replaceAll('http://127.0.0.1:4000/graphql', stack.client.url);
-    const { stdout } = await run('sh', ['-c', script], { cwd: root, env: { ...process.env, ...stack.envOf('gateway') } });
+    const { stdout } = await run('sh', ['-c', script], {
+      cwd: root,
+      env: { ...process.env, ...stack.envOf('gateway') },
+    });
     outputs.push(stdout);
   }
   expect(outputs).toHaveLength(3);
