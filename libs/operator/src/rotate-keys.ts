@@ -12,7 +12,7 @@ import { streams } from '@prequal/schema';
 export type Keys = { encryption: KeyRing; index: KeyRing };
 
 /** Answers how a stored PAN is to be stored under the current keys; undefined for one that no key reads. */
-export function renewPan({ encryption, index }: Keys): (stored: StoredPan) => StoredPan | undefined {
+function renewPan({ encryption, index }: Keys): (stored: StoredPan) => StoredPan | undefined {
   const decrypt = createPanDecrypter(encryption);
   const encrypt = createPanEncrypter(encryption);
   const digest = createKeyedDigest(index, 'pan-index');
