@@ -91,10 +91,10 @@ test('doing it again changes nothing, also with one of the two kinds of keys exc
   const { text } = await rotate(database, { ...meanwhile, index: before.index });
   expect(text).toContain('60 encrypted anew, 0 indexed anew');
   await rotate(database, meanwhile);
-  const once = await stored(database);
+  const first = await stored(database);
   const again = await rotate(database, meanwhile);
   expect(again.text).toContain('60 PANs looked at, 0 encrypted anew, 0 indexed anew');
-  expect(await stored(database)).toEqual(once);
+  expect(await stored(database)).toEqual(first);
 });
 
 test('applications that are submitted and decided meanwhile are neither lost nor held up', async ({ database }) => {
@@ -151,7 +151,7 @@ test('a row that somebody holds is waited for by nobody and done when it is free
 test('a killed run leaves every PAN readable, and the next one does the rest', async ({ database }) => {
   await store(database, 3_000, before);
   const text = (keys: KeyRing) => [...keys.keys].map(([id, key]) => `${id}:${key.toString('base64')}`).join(',');
-  const child = fork(path.join(import.meta.dirname, 'rotate-keys-main.ts'), [], {
+  const child = fork(path.join(import.meta.dirname, 'rotate-keys/main.ts'), [], {
     env: {
       ...process.env,
       OPERATOR_DATABASE_URL: database.urls.operator,

@@ -32,15 +32,15 @@ export function createLog(service: string, level: string, destination?: Destinat
 const censor = '[redacted]';
 
 /** What a line may hold besides time, level and message. Whoever needs another field adds it here, with care. */
-const allowed = new Set([
-  ...['service', 'url', 'reason', 'stopLimitMs', 'problem', 'behaviour', 'correlationId', 'traceparent'],
-  ...['applicationId', 'deadLetterId', 'status', 'consumer', 'subject', 'errorClass', 'attempt', 'delayMs'],
-  ...['watchers', 'found', 'published', 'applications', 'breakerResetMs'],
-]);
+const allowed = new Set(
+  `service url reason stopLimitMs problem behaviour correlationId traceparent
+  applicationId deadLetterId status consumer subject errorClass attempt delayMs
+  watchers found published applications breakerResetMs`.split(/\s+/),
+);
 
 /** pino asks no formatter for what a child logger repeats on each line. Its children inherit this. */
 function guarded(log: Logger): Logger {
-  const { child } = log;
+  const child = Reflect.get(log, 'child') as Logger['child'];
   log.child = function guardedChild(this: Logger, fields: Record<string, unknown>, ...rest: never[]) {
     return child.call(this, onlyAllowed(fields), ...rest);
   } as typeof log.child;

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { keyRing, withDevelopmentKeys } from '@prequal/pan';
 import { ConfigError, readConfig } from '@prequal/service';
-import { openOperatorsDatabase } from './database.ts';
-import { rotateAllKeys } from './rotate-keys.ts';
+import { openOperatorsDatabase } from '../database.ts';
+import { rotateAllKeys } from '../rotate-keys.ts';
 
-const repoRoot = path.resolve(import.meta.dirname, '../../..');
+const repoRoot = path.resolve(import.meta.dirname, '../../../..');
 
 /** `npm run rotate-keys`: exits 1 when a PAN could not be read. May be stopped and run again at any time. */
 try {
