@@ -40,7 +40,7 @@ const allowed = new Set(
 
 /** pino asks no formatter for what a child logger repeats on each line. Its children inherit this. */
 function guarded(log: Logger): Logger {
-  const child = Reflect.get(log, 'child') as Logger['child'];
+  const child = Reflect.get(log, 'child');
   log.child = function guardedChild(this: Logger, fields: Record<string, unknown>, ...rest: never[]) {
     return child.call(this, onlyAllowed(fields), ...rest);
   } as typeof log.child;
