@@ -75,10 +75,8 @@ async function dieWhileWorking(name: 'scoring' | 'decisioning', stack: TestStack
     // What comes after the decision was pushed: rows of the outbox are removed, the message is acknowledged.
     const outcome = await Promise.race([dying.exited, end.then(() => delay(500, 'done' as const))]);
     await replaced[Symbol.asyncDispose]();
-    expect((await end).map(({ version, status }) => [version, status])).toEqual([
-      [1, 'PENDING'],
-      [2, 'PRE_APPROVED'],
-    ]);
+    // It may have begun after the decision; that nothing is missing between is another test's.
+    expect((await end).at(-1)).toMatchObject({ version: 2, status: 'PRE_APPROVED' });
     await expectDecidedOnce(database, id);
     return outcome;
   });

@@ -1,14 +1,12 @@
-import { randomUUID } from 'node:crypto';
-import { createEvent, type EventOf, streams } from '@prequal/schema';
+import { streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
 import { quiet, startTestNatsCluster, type TestNatsCluster } from '@prequal/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { connectBroker } from './connect.ts';
 import { type Consuming, consume } from './consume.ts';
+import { type Report, report } from './credit-report.fixture.ts';
 import { provision } from './provision.ts';
 import { publishMessage, toMessage } from './publish.ts';
-
-type Report = EventOf<'creditReportGenerated'>;
 
 const stream = 'LOAN_CREDIT_REPORTS';
 const provisioning = { replicas: 3, ackWaitMs: 3_000 };
@@ -19,17 +17,6 @@ beforeAll(async () => {
   cluster = await startTestNatsCluster();
 });
 afterAll(() => cluster[Symbol.asyncDispose]());
-
-function report(): Report {
-  return createEvent('creditReportGenerated', {
-    id: randomUUID(),
-    source: 'scoring',
-    applicationId: randomUUID(),
-    time: new Date(),
-    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
-    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
-  });
-}
 
 /** Publishes each event again and again until it is stored, as the outbox does; without any, 100 new ones a second. */
 function publishing(given?: Report[]) {

@@ -1,25 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { createEvent, type EventOf, streams } from '@prequal/schema';
+import { streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { expect, vi } from 'vitest';
 import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
+import { type Report, report } from './credit-report.fixture.ts';
 import { provision } from './provision.ts';
 import { publishMessage, toMessage } from './publish.ts';
-
-type Report = EventOf<'creditReportGenerated'>;
-
-function report(id = randomUUID()): Report {
-  return createEvent('creditReportGenerated', {
-    id,
-    source: 'scoring',
-    applicationId: randomUUID(),
-    time: new Date(),
-    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
-    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
-  });
-}
 
 const provisioning = { replicas: 1, ackWaitMs: 30_000 };
 

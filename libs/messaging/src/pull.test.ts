@@ -9,15 +9,15 @@ import { openPuller } from './pull.ts';
 /** Publishes without a pause until the answer is disposed. */
 async function streaming({ broker }: TestNats): Promise<AsyncDisposable> {
   const { js } = await broker.jetStream();
-  let stopped = false;
+  const stopping = new AbortController();
   const done = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       await Promise.all(Array.from({ length: 5 }, () => js.publish(subjectOf('statusChanged', randomUUID()), '{}')));
     }
   })();
   return {
     [Symbol.asyncDispose]: async () => {
-      stopped = true;
+      stopping.abort();
       await done;
     },
   };

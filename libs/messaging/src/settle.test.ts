@@ -1,30 +1,16 @@
 import { fork } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { createEvent, type EventOf } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { beforeEach, expect, vi } from 'vitest';
 import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
+import { type Report, report } from './credit-report.fixture.ts';
 import { readDeadLetter } from './dead-letter.ts';
 import { UnknownApplicationError } from './failures.ts';
 import { provision } from './provision.ts';
 import { publishMessage, toMessage } from './publish.ts';
 
-type Report = EventOf<'creditReportGenerated'>;
-
 const provisioning = { replicas: 1, ackWaitMs: 1_000 };
-
-function report(): Report {
-  return createEvent('creditReportGenerated', {
-    id: randomUUID(),
-    source: 'scoring',
-    applicationId: randomUUID(),
-    time: new Date(),
-    trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
-    data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
-  });
-}
 
 function consuming(nats: TestNats, options: Partial<ConsumeOptions<Report>>) {
   return consume('decisioning', {
