@@ -7,6 +7,8 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**'],
     globalSetup: 'libs/testing/src/global-setup.ts',
+    // Most tests wait for servers and clocks; by default a machine with two cores would run one file at a time.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     coverage: {

@@ -57,7 +57,7 @@ async function expectDecidedOnce(database: TestDatabase, id: string): Promise<vo
 }
 
 /** An application takes fewer; what is sent later is the routine of an idle service. */
-const mostSteps = 8;
+const mostSteps = 6;
 
 /** Goes on with a later step until the service lives through all of them. Answers at how many it died. */
 async function dieAtEveryStep(dieAt: (step: number) => Promise<'died' | 'done'>): Promise<number> {
