@@ -87,6 +87,8 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
 
   async function settleAgain(known: Known<Item>): Promise<Outcome> {
     const notes = await attempts.read(known.identity);
+    // A later delivery of it is here already: were this one given up, that one would find no notes and begin anew.
+    if (!known.isOurs()) return 'late';
     const limit = retries.HANDLER_UNFINISHED.length;
     if (notes.unfinished >= limit && deps.givesUp) {
       const error = `its handler ended or blocked the process ${limit} times`;
