@@ -66,7 +66,7 @@ async function working(stack: AsyncDisposableStack): Promise<{ handled: string[]
       }),
     );
   });
-  await vi.waitFor(() => expect(workers.every((worker) => worker.isConsuming())).toBe(true), 15_000);
+  await vi.waitFor(() => expect(workers.every((worker) => worker.isConsuming())).toBe(true), 40_000);
   return { handled, workers };
 }
 
