@@ -157,7 +157,7 @@ test('a gateway that waits for the schema is alive, not ready, and refuses for t
   const port = await freePort();
   const starting = startGateway({ ...stack.envOf('gateway'), GATEWAY_PORT: String(port) });
   const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init);
-  await vi.waitFor(async () => expect((await at('/livez')).status).toBe(200));
+  await vi.waitFor(async () => expect((await at('/livez')).status).toBe(200), 10_000);
   expect((await at('/readyz')).status).toBe(503);
   const refused = await at('/graphql', {
     method: 'POST',

@@ -24,7 +24,8 @@ export type NewDecision = {
  * Writes status, decision, event and outbox of all decisions: all or nothing, in one round trip. Rows are
  * locked in the order of their ids, so that two workers with the same applications in hand wait for each
  * other instead of deadlocking. Answers the ids of what was really written: the guard leaves out what was
- * decided meanwhile. Only PENDING may be decided, and by the policy also what the system gave up.
+ * decided meanwhile. Only PENDING may be decided, and by the policy also what the system gave up; that is asked
+ * of the locked rows, since a condition on the updated table's status makes PostgreSQL read all that are PENDING.
  */
 export async function recordDecisions(
   database: Pick<Database, 'sql'>,
@@ -52,12 +53,13 @@ export async function recordDecisions(
       ) as t (id, version, outcome, decided_by, policy_version, policy_hash, cibil_score, reasons, inputs, report,
         decided_at, event_id, subject, message)
     ), locked as (
-      select id from applications where id = any(select id from input) order by id for update
+      select a.id, a.status = 'PENDING' as pending, ${givenUp()} as given_up
+      from applications a where a.id = any(select id from input) order by a.id for update
     ), updated as (
       update applications a set status = i.outcome, cibil_score = i.cibil_score, version = a.version + 1
       from input i join locked using (id)
       where a.id = i.id and a.version = i.version
-        and (a.status = 'PENDING' or (i.decided_by = 'POLICY' and ${givenUp()}))
+        and (locked.pending or (i.decided_by = 'POLICY' and locked.given_up))
       returning a.id, a.version
     ), decided as (
       insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,

@@ -45,7 +45,7 @@ test('once subscribed, the server knows, and every change is signalled to every 
     cibilScore: 700,
     reasons: [{ code: 'A', message: 'b' }],
   };
-  await vi.waitFor(() => expect([one.signals, two.signals]).toEqual([[expected], [expected]]));
+  await vi.waitFor(() => expect([one.signals, two.signals]).toEqual([[expected], [expected]]), 10_000);
 });
 
 test('the subscription goes with the last watcher and comes back with the next', async ({ nats }) => {
@@ -61,9 +61,9 @@ test('the subscription goes with the last watcher and comes back with the next',
   // A late stop of an earlier watcher must not take the subscription from the new one.
   two.stop();
   await three.subscribed;
-  await vi.waitFor(async () => expect([feed.watchedCount(), await subscriptionsOf(nats, id)]).toEqual([1, 1]));
+  await vi.waitFor(async () => expect([feed.watchedCount(), await subscriptionsOf(nats, id)]).toEqual([1, 1]), 10_000);
   three.stop();
-  await vi.waitFor(async () => expect([feed.watchedCount(), await subscriptionsOf(nats, id)]).toEqual([0, 0]));
+  await vi.waitFor(async () => expect([feed.watchedCount(), await subscriptionsOf(nats, id)]).toEqual([0, 0]), 10_000);
 });
 
 test('a malformed message makes its watchers look, and harms no others', async ({ nats }) => {
@@ -73,7 +73,7 @@ test('a malformed message makes its watchers look, and harms no others', async (
   await watcher.subscribed;
   const { js } = await nats.broker.jetStream();
   await js.publish(`loan.applications.status.${id}`, '{ no json');
-  await vi.waitFor(() => expect(watcher.signals).toEqual(['look']));
+  await vi.waitFor(() => expect(watcher.signals).toEqual(['look']), 10_000);
 });
 
 test('now and then everyone looks, whatever the network lost', async ({ nats }) => {

@@ -237,7 +237,10 @@ describe('the keys of the issuer', () => {
     expect(await seenAs(`Bearer ${await issuer.token()}`, identify)).toEqual(alice);
     const rotated = await newIssuerKey();
     issuer.keys.unshift(rotated);
-    await vi.waitFor(async () => expect(await seenAs(`Bearer ${await issuer.token()}`, identify)).toEqual(alice));
+    await vi.waitFor(
+      async () => expect(await seenAs(`Bearer ${await issuer.token()}`, identify)).toEqual(alice),
+      10_000,
+    );
     const before = issuer.requests();
     for (let index = 0; index < 20; index += 1) {
       expect(await seenAs(`Bearer ${await issuer.token({}, { kid: `made-up-${index}` })}`, identify)).toBe(
@@ -254,7 +257,7 @@ describe('the keys of the issuer', () => {
     const token = await issuer.token({}, { key: withdrawn });
     expect(await seenAs(`Bearer ${token}`, identify)).toEqual(alice);
     issuer.keys.pop();
-    await vi.waitFor(async () => expect(await seenAs(`Bearer ${token}`, identify)).toBe('UNAUTHENTICATED'));
+    await vi.waitFor(async () => expect(await seenAs(`Bearer ${token}`, identify)).toBe('UNAUTHENTICATED'), 10_000);
   });
 
   test.each(['broken', 'silent'] as const)(

@@ -52,7 +52,7 @@ function world({ confirmed = true } = {}) {
     reads,
     /** Answers the nth read as the database would: what is newer than what was asked for. */
     answer: async (index: number, ...known: StatusUpdate[]) => {
-      const read = await vi.waitFor(() => reads[index] ?? Promise.reject(new Error(`no read ${index}`)));
+      const read = await vi.waitFor(() => reads[index] ?? Promise.reject(new Error(`no read ${index}`)), 10_000);
       const last = known.at(-1);
       const updates =
         read.after === undefined ? known.slice(-1) : known.filter(({ version }) => version > (read.after ?? 0));
@@ -103,7 +103,7 @@ test('a signal that comes before or during the first read is not lost and not do
     const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
     if (when === 'before') w.signal(review);
     w.confirmation.resolve();
-    await vi.waitFor(() => expect(w.reads).toHaveLength(1));
+    await vi.waitFor(() => expect(w.reads).toHaveLength(1), 10_000);
     if (when === 'during') w.signal(review);
     // The first read was too early to see it.
     await w.answer(0, pending);
@@ -169,7 +169,7 @@ test('while the database is away it waits longer each time, and the stream goes 
   const w = world();
   const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
   for (const index of [0, 1, 2]) {
-    await vi.waitFor(() => expect(w.reads).toHaveLength(index + 1));
+    await vi.waitFor(() => expect(w.reads).toHaveLength(index + 1), 10_000);
     w.reads[index]?.answer.reject(new Error('away'));
   }
   await w.answer(3, pending);
@@ -218,7 +218,8 @@ test('a client that leaves before its stream has begun leaves nothing behind', a
     const w = world({ confirmed: moment !== 'unconfirmed' });
     if (moment === 'before') w.gone.abort();
     const stream = watchApplication(w.deps, applicationId, undefined, w.gone.signal);
-    if (moment === 'reading' || moment === 'database away') await vi.waitFor(() => expect(w.reads).toHaveLength(1));
+    if (moment === 'reading' || moment === 'database away')
+      await vi.waitFor(() => expect(w.reads).toHaveLength(1), 10_000);
     w.gone.abort();
     if (moment === 'database away') w.reads[0]?.answer.reject(new Error('away'));
     else w.reads[0]?.answer.resolve({ updates: [pending], final: false });
@@ -266,7 +267,7 @@ test('nothing that is signalled before the first read is passed on: only that re
     const stream = watchApplication(w.deps, applicationId, after, w.gone.signal);
     w.signal(signalled);
     w.confirmation.resolve();
-    await vi.waitFor(() => expect(w.reads).toHaveLength(1));
+    await vi.waitFor(() => expect(w.reads).toHaveLength(1), 10_000);
     w.signal(signalled);
     await w.answer(0);
     await expect(stream, `${after}`).rejects.toMatchObject({ code: 'NOT_FOUND' });

@@ -64,7 +64,7 @@ test('each message is handled once and acknowledged', async ({ nats }) => {
   const { consumer, handled } = consuming(nats);
   await using _ = consumer;
   await vi.waitFor(() => expect(handled).toHaveLength(300), 5_000);
-  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0));
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 10_000);
   expect(new Set(handled)).toEqual(new Set(events.map((event) => event.id)));
 });
 
@@ -76,7 +76,7 @@ test('the same event published twice is delivered once', async ({ nats }) => {
   await send(nats, twice);
   await send(nats, twice);
   await send(nats, after);
-  await vi.waitFor(() => expect(handled).toContain(after.id));
+  await vi.waitFor(() => expect(handled).toContain(after.id), 10_000);
   expect(handled).toEqual([twice.id, after.id]);
 });
 
@@ -110,9 +110,9 @@ test('a malformed message is dead-lettered with its cause and does not stop the 
   }
   const good = report();
   await send(nats, good);
-  await vi.waitFor(() => expect(handled).toContain(good.id));
-  await vi.waitFor(async () => expect((await jsm.streams.info('LOAN_DLQ')).state.messages).toBe(4));
-  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0));
+  await vi.waitFor(() => expect(handled).toContain(good.id), 10_000);
+  await vi.waitFor(async () => expect((await jsm.streams.info('LOAN_DLQ')).state.messages).toBe(4), 10_000);
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 10_000);
   const first = await jsm.streams.getMessage('LOAN_DLQ', { seq: 1 });
   expect(first.subject).toBe(`loan.dlq.decisioning.${applicationId}`);
   expect(first.string()).toBe('{');
@@ -164,7 +164,7 @@ test('while a server is away the messages are kept, and handled when it is back'
   await using _ = consumer;
   const event = report();
   await send(nats, event);
-  await vi.waitFor(() => expect(refused).toBeGreaterThanOrEqual(1));
+  await vi.waitFor(() => expect(refused).toBeGreaterThanOrEqual(1), 10_000);
   away = false;
   await vi.waitFor(() => expect(handled).toEqual([event.id]), 10_000);
 });
@@ -175,11 +175,11 @@ test('a consumer that was deleted is provisioned again and goes on', async ({ na
   await using _ = consumer;
   const before = report();
   await send(nats, before);
-  await vi.waitFor(() => expect(handled).toContain(before.id));
+  await vi.waitFor(() => expect(handled).toContain(before.id), 10_000);
   const { jsm } = await nats.broker.jetStream();
   await jsm.consumers.delete('LOAN_CREDIT_REPORTS', 'decisioning');
   const after = report();
-  await vi.waitFor(() => send(nats, after));
+  await vi.waitFor(() => send(nats, after), 10_000);
   await vi.waitFor(() => expect(handled).toContain(after.id), 15_000);
 });
 
@@ -198,7 +198,7 @@ test('stopping waits for what is in hand; what was not handled is delivered to t
   });
   const events = Array.from({ length: 10 }, () => report());
   await Promise.all(events.map((event) => send(nats, event)));
-  await vi.waitFor(() => expect(first).toHaveLength(1));
+  await vi.waitFor(() => expect(first).toHaveLength(1), 10_000);
   const stopped = consumer[Symbol.asyncDispose]();
   gate.resolve();
   await stopped;

@@ -71,7 +71,7 @@ test('a message that fails every try is dead-lettered after the last, and holds 
     }),
   });
   await send(nats, failing, ...others);
-  await vi.waitFor(() => expect(handled.size).toBe(9));
+  await vi.waitFor(() => expect(handled.size).toBe(9), 10_000);
   const letters = await vi.waitFor(async () => {
     const found = await deadLetters(nats);
     expect(found).toHaveLength(1);
@@ -177,7 +177,7 @@ test('an outage counts no tries, and while it lasts one message alone asks wheth
     },
   });
   await send(nats, ...events);
-  await vi.waitFor(() => expect(probes).toBeGreaterThan(0));
+  await vi.waitFor(() => expect(probes).toBeGreaterThan(0), 10_000);
   const atFirst = probes;
   await vi.waitFor(() => expect(probes).toBeGreaterThanOrEqual(atFirst + 3), 10_000);
   expect(probes).toBeLessThanOrEqual(atFirst + 4);
@@ -255,7 +255,7 @@ test('a stopping worker hands back what it has not begun, at once', async ({ nat
   });
   const events = Array.from({ length: 10 }, report);
   await send(nats, ...events);
-  await vi.waitFor(() => expect(begun).toHaveLength(1));
+  await vi.waitFor(() => expect(begun).toHaveLength(1), 10_000);
   const stopped = consumer[Symbol.asyncDispose]();
   gate.resolve();
   await stopped;

@@ -116,7 +116,7 @@ test('applications that are submitted and decided meanwhile are neither lost nor
   };
   const loading = load();
   // The old gateway is replaced while it runs; what it wrote last is found by another run.
-  await vi.waitFor(() => expect(submitted).toBeGreaterThan(5));
+  await vi.waitFor(() => expect(submitted).toBeGreaterThan(5), 10_000);
   const running = rotate(database, meanwhile, 20);
   await vi.waitFor(() => expect(submitted).toBeGreaterThan(40), 10_000);
   stop.abort();
@@ -142,7 +142,7 @@ test('a row that somebody holds is waited for by nobody and done when it is free
     });
   const running = rotate(database, meanwhile);
   const left = async () => (await stored(database)).filter(({ ciphertext }) => keyIdOf(ciphertext) === 'old');
-  await vi.waitFor(async () => expect(await left()).toHaveLength(1), 5_000).finally(release.resolve);
+  await vi.waitFor(async () => expect(await left()).toHaveLength(1), 5_000).finally(release.resolve, 10_000);
   await holding;
   expect((await running).worked).toBe(true);
   await expectAllUnder(database, after, 30);

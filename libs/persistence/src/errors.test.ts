@@ -33,7 +33,7 @@ test('a session that was ended, a statement that took too long and a full pool a
   const ended = failureOf(sql`select pg_terminate_backend(pg_backend_pid())`.execute(narrow.sql()));
   expect(isDatabaseAway(await ended)).toBe(true);
   // The pool notices a moment later, and opens another session.
-  await vi.waitFor(() => sql`select 1`.execute(narrow.sql()));
+  await vi.waitFor(() => sql`select 1`.execute(narrow.sql()), 10_000);
 });
 
 test('a mistake of ours is not an outage', async ({ database }) => {

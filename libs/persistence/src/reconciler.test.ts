@@ -69,7 +69,7 @@ test('a stranded application is given back; one that is young, queued or decided
   await queue(database, queued);
   const { reconciler, given, sent, metrics } = reconciling(database, 30_000);
   await using _ = reconciler;
-  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  await vi.waitFor(() => expect(sent).toHaveLength(1), 10_000);
   expect(given).toEqual([stranded]);
   expect((await outbox(database)).toSorted()).toEqual([stranded, queued].toSorted());
   expect(await metrics.metrics()).toMatch(/^prequal_reconciled_total\{service="test"\} 1$/m);
@@ -99,6 +99,6 @@ test('of many processes one gives an application back', async ({ database }) => 
   const processes = Array.from({ length: 4 }, () => reconciling(database, 1_000));
   await using stack = new AsyncDisposableStack();
   for (const { reconciler } of processes) stack.use(reconciler);
-  await vi.waitFor(async () => expect(await outbox(database)).toHaveLength(20));
+  await vi.waitFor(async () => expect(await outbox(database)).toHaveLength(20), 10_000);
   expect(processes.flatMap(({ given }) => given).toSorted()).toEqual(ids.toSorted());
 });

@@ -41,7 +41,7 @@ test('what was just committed is published at once and leaves the outbox', async
   const messages = [message(), message(), message()];
   await insert(database, messages);
   relay.send(messages);
-  await vi.waitFor(async () => expect(await waiting(database)).toEqual([]));
+  await vi.waitFor(async () => expect(await waiting(database)).toEqual([]), 10_000);
   expect(published).toEqual(messages.map(({ id }) => id));
 });
 
@@ -51,7 +51,7 @@ test('what a crash left is found by the sweeper; what is young is left to its wr
   await insert(database, young);
   const { relay, published } = relaying(database);
   await using _ = relay;
-  await vi.waitFor(() => expect(published.toSorted()).toEqual(old.map(({ id }) => id).toSorted()));
+  await vi.waitFor(() => expect(published.toSorted()).toEqual(old.map(({ id }) => id).toSorted()), 10_000);
   await vi.waitFor(async () => expect(await waiting(database)).toEqual(young.map(({ id }) => id)), 900);
   await vi.waitFor(async () => expect(await waiting(database)).toEqual([]), 10_000);
 });
@@ -128,7 +128,7 @@ test('what another service publishes is left to it', async ({ database }) => {
   await insert(database, [theirs, ours], 10_000);
   const { relay, published } = relaying(database);
   await using _ = relay;
-  await vi.waitFor(async () => expect(await waiting(database)).toEqual([theirs.id]));
+  await vi.waitFor(async () => expect(await waiting(database)).toEqual([theirs.id]), 10_000);
   expect(published).toEqual([ours.id]);
   await sql`delete from outbox`.execute(database.sql());
 });

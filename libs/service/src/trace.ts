@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { containsPan } from '@prequal/schema';
 
 /** What one piece of work belongs to; it crosses every process in messages, headers and logs. */
@@ -20,12 +20,17 @@ const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([
 export function traceOf(headers: { correlationId: string | undefined; traceparent: string | undefined }): Trace {
   const { correlationId: named, traceparent } = headers;
   const usable = named !== undefined && correlationPattern.test(named) && !containsPan(named);
-  return { correlationId: usable ? named : randomBytes(16).toString('hex'), traceparent: childOf(traceparent) };
+  return { correlationId: usable ? named : randomHex(), traceparent: childOf(traceparent) };
 }
 
 /** The traceparent of a new span below `parent`, or of a new sampled trace when there is none. */
 export function childOf(parent: string | undefined): string {
   const match = parent === undefined ? null : traceparentPattern.exec(parent);
-  const traceId = match?.[1] ?? randomBytes(16).toString('hex');
-  return `00-${traceId}-${randomBytes(8).toString('hex')}-${match?.[2] ?? '01'}`;
+  const traceId = match?.[1] ?? randomHex();
+  return `00-${traceId}-${randomHex().slice(0, 16)}-${match?.[2] ?? '01'}`;
+}
+
+/** 32 digits, 122 bits of chance. Node keeps some UUIDs ready, where bytes cost a call to the system each time. */
+function randomHex(): string {
+  return randomUUID().replaceAll('-', '');
 }

@@ -187,7 +187,7 @@ describe('without an answer to anybody lately, a bureau', () => {
     bureau.answer(200);
     await call();
     bureau.answer(503);
-    await vi.waitFor(async () => expect(await call()).toBe('away'));
+    await vi.waitFor(async () => expect(await call()).toBe('away'), 10_000);
     expect(new Set(await calls(3))).toEqual(new Set(['away']));
     expect(await figure('prequal_bureau_breaker_state')).toBe(0);
   });
