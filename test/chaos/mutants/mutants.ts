@@ -60,7 +60,7 @@ export const mutants: Mutant[] = [
       },
       {
         file: 'decisioning/src/record-decisions.ts',
-        from: "(a.status = 'PENDING' or (i.decided_by",
+        from: '(locked.pending or (i.decided_by',
         to: '(true or (i.decided_by',
       },
     ],
@@ -193,12 +193,12 @@ export const mutants: Mutant[] = [
     run: nothing,
   },
   {
-    name: 'the PAN in a log line',
+    name: 'the PAN written past the log',
     edits: [
       {
         file: 'gateway/src/submit-application.ts',
         from: 'deps.log.info({ applicationId: row.id,',
-        to: 'deps.log.info({ applicant: submission.input.panNumber, applicationId: row.id,',
+        to: 'console.log(submission.input.panNumber);\n    deps.log.info({ applicationId: row.id,',
       },
     ],
     run: nothing,
