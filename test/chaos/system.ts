@@ -79,6 +79,7 @@ export async function startSystem(folder: string, history: History, onSpawn: OnS
     CHAOS_HEALED_FILE: healedFile,
     NODE_COMPILE_CACHE: path.join(repoRoot, '.data', 'cache', 'compiled'),
     LOG_LEVEL: 'info',
+    NODE_OPTIONS: `--expose-gc --import=${import.meta.resolve('./collect-on-signal.ts')}`,
   };
 
   const serverLinks: Link[] = [];
