@@ -180,6 +180,16 @@ describe.concurrent('a service process', () => {
     expect(output.stdout).not.toContain('disposed');
   });
 
+  test('exits 0 when all was let go and something stays open, and says what', async () => {
+    await using service = await running(serving('setInterval(() => {}, 100);'));
+    const { child, said, exit, output } = service;
+    await said('listening');
+    child.kill('SIGTERM');
+    expect(await exit).toEqual({ code: 0, signal: null });
+    expect(output.stdout).toContain('"open":"');
+    expect(output.stdout).toMatch(/"open":"[^"]*Timeout/);
+  });
+
   test('ends with 1 when its disposal fails', async () => {
     await using service = await running(serving(`throw new Error('could not let go');`));
     const { child, said, exit, output } = service;

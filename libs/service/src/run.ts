@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from './config.ts';
 import type { Logger } from './log.ts';
 
@@ -6,11 +5,13 @@ import type { Logger } from './log.ts';
 export type Service = AsyncDisposable & { url: string; log: Logger };
 
 const stopLimitMs = 10_000;
+/** After all was let go: time for what is on its way, e.g. a connection that its dead peer does not close. */
+const lingerMs = 1_000;
 
 /**
  * The life of a service process: starts it, tells the parent its address, and stops it in order on
- * SIGTERM, SIGINT or when the parent is gone. Exits 0 after an orderly stop, 1 when the start failed or
- * the stop took longer than 10 s. An error nobody caught is a broken invariant: the process ends, and
+ * SIGTERM, SIGINT or when the parent is gone. Exits 0 after an orderly stop, also when something then stays
+ * open by itself, 1 when the start failed or the stop took longer than 10 s. An error nobody caught is a broken invariant: the process ends, and
  * whoever runs it starts a new one.
  */
 export async function run(start: (env: NodeJS.ProcessEnv) => Promise<Service>): Promise<void> {
@@ -38,12 +39,17 @@ export async function run(start: (env: NodeJS.ProcessEnv) => Promise<Service>): 
 
   const reason = await stopAsked;
   log.info({ reason }, 'stopping');
-  void delay(stopLimitMs, undefined, { ref: false }).then(() => {
+  const limit = setTimeout(() => {
     log.error({ stopLimitMs }, 'the stop took too long, ending the process');
     process.exit(1);
-  });
+  }, stopLimitMs).unref();
   await service[Symbol.asyncDispose]();
   log.info('stopped');
+  clearTimeout(limit);
+  setTimeout(() => {
+    log.warn({ open: process.getActiveResourcesInfo().join(' ') }, 'something is still open, ending the process');
+    process.exit(0);
+  }, lingerMs).unref();
   // Without a channel there is nothing to close, and closing it twice would be an error.
   if (process.connected) process.disconnect();
 }
