@@ -8,9 +8,15 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startService } from '@prequal/local-stack';
 import { sql } from '@prequal/persistence';
-import { connectClient, newIssuerKey, startIssuer, type TestClient, type TestIssuer } from '@prequal/testing';
+import {
+  connectClient,
+  type IssuerKey,
+  newIssuerKey,
+  startIssuer,
+  type TestClient,
+  type TestIssuer,
+} from '@prequal/testing';
 import fc from 'fast-check';
-import { exportJWK, SignJWT } from 'jose';
 import { describe, expect, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { test as base, goodInput, lookUpDocument, submit, submitDocument, watchDocument } from './stack.ts';
@@ -86,22 +92,15 @@ function keyOf(issuer: TestIssuer) {
   return key;
 }
 
-async function withHeader(issuer: TestIssuer, header: Record<string, unknown>): Promise<string> {
-  const { privateKey, alg, kid } = keyOf(issuer);
-  return new SignJWT(claimsOf(issuer)).setProtectedHeader({ alg, kid, ...header }).sign(privateKey);
-}
-
-/** A key that the issuer has never heard of, with the header as given. */
-async function withStrangeKey(issuer: TestIssuer, header: Record<string, unknown> = {}): Promise<string> {
-  const strange = await newIssuerKey('ES256', keyOf(issuer).kid);
-  const { privateKey, alg, kid, publicJwk } = strange;
-  const all = { alg, kid, ...('jwk' in header ? { jwk: publicJwk } : header) };
-  return new SignJWT(claimsOf(issuer)).setProtectedHeader(all).sign(privateKey);
+/** A key that the issuer has never heard of, under the id of one that it has. */
+async function withStrangeKey(issuer: TestIssuer, header: (key: IssuerKey) => Record<string, unknown> = () => ({})) {
+  const key = await newIssuerKey('ES256', keyOf(issuer).kid);
+  return issuer.token({}, { key, header: header(key) });
 }
 
 async function signedWithPublicKey(issuer: TestIssuer, format: 'pem' | 'jwk'): Promise<string> {
   const { publicJwk, kid } = keyOf(issuer);
-  const pem = createPublicKey({ key: publicJwk as never, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+  const pem = createPublicKey({ key: publicJwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
   const secretKey = format === 'pem' ? pem : JSON.stringify(publicJwk);
   const head = `${base64url({ alg: 'HS256', typ: 'JWT', kid })}.${base64url(claimsOf(issuer))}`;
   return `${head}.${createHmac('sha256', secretKey).update(head).digest('base64url')}`;
@@ -120,12 +119,12 @@ const forgeries: [string, Forge][] = [
     async (issuer) => (await issuer.token()).replace(/\.[^.]+\./, `.${base64url(claimsOf(issuer))}.`),
   ],
   ['a strange key with a known id', (issuer) => withStrangeKey(issuer)],
-  ['a key that comes with the token', (issuer) => withStrangeKey(issuer, { jwk: true })],
-  ['a key set from elsewhere', (issuer) => withStrangeKey(issuer, { jku: 'http://127.0.0.1:9/jwks.json' })],
-  ['a certificate from elsewhere', (issuer) => withStrangeKey(issuer, { x5u: 'http://127.0.0.1:9/cert.pem' })],
-  ['the id of no key', (issuer) => withHeader(issuer, { kid: 'nobody' })],
-  ['the id of a file', (issuer) => withHeader(issuer, { kid: '../../../../dev/null' })],
-  ['SQL for an id', (issuer) => withHeader(issuer, { kid: "' union select 'AA' --" })],
+  ['a key that comes with the token', (issuer) => withStrangeKey(issuer, ({ publicJwk }) => ({ jwk: publicJwk }))],
+  ['a key set from elsewhere', (issuer) => withStrangeKey(issuer, () => ({ jku: 'http://127.0.0.1:9/jwks.json' }))],
+  ['a certificate from elsewhere', (issuer) => withStrangeKey(issuer, () => ({ x5u: 'http://127.0.0.1:9/cert.pem' }))],
+  ['the id of no key', (issuer) => issuer.token({}, { kid: 'nobody' })],
+  ['the id of a file', (issuer) => issuer.token({}, { kid: '../../../../dev/null' })],
+  ['SQL for an id', (issuer) => issuer.token({}, { kid: "' union select 'AA' --" })],
   [
     'an unknown critical extension',
     (issuer) => {
@@ -190,10 +189,9 @@ describe('a forged token opens nothing', () => {
 
   test('nor does the address that a token names get asked for a key', async ({ target }) => {
     await using elsewhere = await startIssuer();
-    const token = await withStrangeKey(target.issuer, { jku: elsewhere.jwksUrl });
+    const token = await withStrangeKey(target.issuer, () => ({ jku: elsewhere.jwksUrl }));
     expect(await greeting(target.url, `Bearer ${token}`)).toBe(4403);
     expect(elsewhere.requests()).toBe(0);
-    expect((await exportJWK(keyOf(target.issuer).privateKey)).d).toBeTypeOf('string');
   });
 });
 
@@ -457,7 +455,7 @@ test('ten thousand random inputs are answered or refused, and none is too much',
   // Drawing them takes seconds, in which the gateway has closed idle connections and we have not seen it.
   await delay(500);
   await Promise.all(
-    Array.from({ length: lanes }, (_, index) => lane(all.filter((_, place) => place % lanes === index))),
+    Array.from({ length: lanes }, (_each, index) => lane(all.filter((_input, place) => place % lanes === index))),
   );
   expect(count).toBe(wanted);
   expect([...codes.keys()].toSorted()).toEqual(['IDEMPOTENCY_KEY_REUSED', 'VALIDATION_FAILED', 'accepted']);

@@ -17,7 +17,10 @@ export type TestIssuer = AsyncDisposable & {
   /** how often the keys were asked for */
   requests: () => number;
   /** A token of alice for prequal, good for an hour, with these claims changed; undefined leaves one out. */
-  token: (claims?: Record<string, unknown>, header?: { key?: IssuerKey; kid?: string }) => Promise<string>;
+  token: (
+    claims?: Record<string, unknown>,
+    how?: { key?: IssuerKey; kid?: string; header?: Record<string, unknown> },
+  ) => Promise<string>;
 };
 
 export async function newIssuerKey(alg = 'ES256', kid = `key-${Math.random()}`): Promise<IssuerKey> {
@@ -46,12 +49,12 @@ export async function startIssuer(): Promise<TestIssuer> {
     keys: [await newIssuerKey()],
     mode: 'up',
     requests: () => asked,
-    token: async (claims = {}, { key = self.keys[0], kid } = {}) => {
+    token: async (claims = {}, { key = self.keys[0], kid, header = {} } = {}) => {
       if (!key) throw new Error('an issuer without keys signs nothing');
       const now = Math.floor(Date.now() / 1000);
       const all = { iss: issuer, aud: 'prequal', sub: 'alice', iat: now, exp: now + 3_600, ...claims };
-      const header = { alg: key.alg, kid: kid ?? key.kid };
-      return new SignJWT(all).setProtectedHeader(header).sign(key.privateKey);
+      const head = { alg: key.alg, kid: kid ?? key.kid, ...header };
+      return new SignJWT(all).setProtectedHeader(head).sign(key.privateKey);
     },
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
