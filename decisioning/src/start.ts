@@ -4,6 +4,7 @@ import {
   consume,
   consumeDeadLetters,
   type DeadLetter,
+  keepProvisioned,
   oneByOne,
   publishMessage,
 } from '@prequal/messaging';
@@ -19,11 +20,14 @@ import {
   counterOf,
   createLog,
   createMetrics,
+  databaseTls,
   gaugeOf,
   Histogram,
+  natsTls,
   readConfig,
   type Service,
   serveHealth,
+  tlsRules,
 } from '@prequal/service';
 import { v7 as newId } from 'uuid';
 import { decisioningConfig } from './config.ts';
@@ -32,7 +36,7 @@ import { onDeadLetter } from './on-dead-letter.ts';
 
 /** Starts the decisioning worker: credit reports in, decisions recorded and announced. */
 export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service> {
-  const config = readConfig(decisioningConfig, env);
+  const config = readConfig(decisioningConfig, env, tlsRules('DATABASE', 'NATS'));
   const log = createLog('decisioning', config.LOG_LEVEL);
   const metrics = createMetrics('decisioning');
   await using stack = new AsyncDisposableStack();
@@ -40,12 +44,16 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   const database = stack.use(
     await openDatabase({
       databaseUrl: config.DATABASE_URL,
+      tls: databaseTls(config),
       poolMax: config.DATABASE_POOL_MAX,
       applicationName: 'decisioning',
       log,
     }),
   );
-  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'decisioning', log }));
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, tls: natsTls(config), name: 'decisioning', log }));
+  const provisioning = { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS };
+  // For everybody: the other services may not make streams and consumers, and wait for them.
+  stack.use(keepProvisioned(broker, provisioning, log));
   let serving = false;
   let consuming: Consuming | undefined;
   const { url } = stack.use(
@@ -85,7 +93,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     broker,
     log,
     metrics,
-    provisioning: { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS },
+    provisioning,
     retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
     isOutage: isDatabaseAway,
   };

@@ -1,5 +1,5 @@
 import { developmentKeyRules, keyRing } from '@prequal/pan';
-import { brokerConfig, commonConfig, databaseConfig, port, positiveInt } from '@prequal/service';
+import { commonConfig, databaseConfig, gatewayTlsConfig, port, positiveInt, tlsRules } from '@prequal/service';
 import { z } from 'zod';
 import { authConfig, authRules } from './auth-config.ts';
 
@@ -8,7 +8,7 @@ export const gatewayConfig = {
   ...databaseConfig,
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   GATEWAY_PORT: port(4000),
-  ...brokerConfig,
+  ...gatewayTlsConfig,
   ...authConfig,
   PAN_ENCRYPTION_KEYS: keyRing,
   PAN_INDEX_KEYS: keyRing,
@@ -39,5 +39,5 @@ export type GatewayConfig = z.output<z.ZodObject<typeof gatewayConfig>>;
 
 /** What no variable shows alone. */
 export function gatewayRules(env: NodeJS.ProcessEnv): Record<string, string> {
-  return { ...authRules(env), ...developmentKeyRules(env) };
+  return { ...authRules(env), ...developmentKeyRules(env), ...tlsRules('GATEWAY', 'DATABASE', 'NATS')(env) };
 }

@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { answerHealth, type Health, type Logger, listen, pathOf, traceOf } from '@prequal/service';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { answerHealth, type Health, type Logger, listen, pathOf, type ServerTls, traceOf } from '@prequal/service';
 import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
@@ -14,6 +15,8 @@ type Yoga = YogaServerInstance<RequestFacts, RequestContext>;
 export type ServerOptions = {
   health: Health;
   address: { host: string; port: number };
+  /** without it the door is plain HTTP, for what stands behind a proxy or on one machine */
+  tls: ServerTls | undefined;
   /** larger bodies are refused with 413 before they are read */
   maxBodyBytes: number;
   /** pages of other origins that may open a WebSocket */
@@ -38,6 +41,8 @@ const maxFrameBytes = 16 * 1024;
 const goingAway = 1001;
 /** a request that was accepted before the stop is given this long to be answered */
 const drainLimitMs = 5_000;
+/** a client that has not shown who it is by then is cut */
+const handshakeLimitMs = 10_000;
 
 /**
  * The gateway's door: GraphQL over HTTP, SSE and WebSocket on `/graphql`, health and metrics beside it.
@@ -89,7 +94,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
-  const server = createServer((request, response) => {
+  const server = createDoor(options.tls, (request, response) => {
     open.add(response);
     response.once('close', () => open.delete(response));
     answer(request, response).catch((error: unknown) => {
@@ -140,6 +145,13 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };
+}
+
+function createDoor(tls: ServerTls | undefined, answer: RequestListener) {
+  if (!tls) return createServer(answer);
+  const { cert, key, clientCa } = tls;
+  const mutual = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  return createTlsServer({ cert, key, ...mutual, minVersion: 'TLSv1.2', handshakeTimeout: handshakeLimitMs }, answer);
 }
 
 /** Before the upgrade: a page of another origin must not open a socket in its visitor's name. */

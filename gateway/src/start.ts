@@ -2,12 +2,22 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { withDevelopmentIssuer } from '@prequal/identity';
-import { connectBroker, keepProvisioned, publishMessage } from '@prequal/messaging';
+import { connectBroker, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, startReconciler, whenSchemaIsCurrent } from '@prequal/persistence';
 import { outboxes } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
-import { Counter, createLog, createMetrics, gaugeOf, readConfig, type Service } from '@prequal/service';
+import {
+  Counter,
+  createLog,
+  createMetrics,
+  databaseTls,
+  gatewayTls,
+  gaugeOf,
+  natsTls,
+  readConfig,
+  type Service,
+} from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
 import { gatewayConfig, gatewayRules } from './config.ts';
@@ -33,13 +43,13 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const database = stack.use(
     await openDatabase({
       databaseUrl: config.DATABASE_URL,
+      tls: databaseTls(config),
       poolMax: config.DATABASE_POOL_MAX,
       applicationName: 'gateway',
       log,
     }),
   );
-  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'gateway', log }));
-  stack.use(keepProvisioned(broker, { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS }, log));
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, tls: natsTls(config), name: 'gateway', log }));
   let serving = false;
   const door = stack.use(
     await serveGateway({
@@ -53,6 +63,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
         metrics,
       },
       address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
+      tls: gatewayTls(config),
       maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
       allowedOrigins: config.CORS_ORIGINS,
       isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),

@@ -1,5 +1,5 @@
 import { developmentKeyRules, keyRing } from '@prequal/pan';
-import { commonConfig, port, positiveInt, workerConfig } from '@prequal/service';
+import { commonConfig, port, positiveInt, tlsRules, workerConfig } from '@prequal/service';
 import { z } from 'zod';
 
 const urlRule = 'must be the address of the bureau, e.g. https://bureau.example, without user, query or fragment';
@@ -41,5 +41,5 @@ export const scoringConfig = {
 export function scoringRules(env: NodeJS.ProcessEnv): Record<string, string> {
   const fixturesOn = env['NODE_ENV'] === 'production' && env['SANDBOX_FIXTURES'] === 'on';
   const rule = 'must be off in production: with it, whoever writes a PAN of the sandbox has its score';
-  return { ...developmentKeyRules(env), ...(fixturesOn && { SANDBOX_FIXTURES: rule }) };
+  return { ...developmentKeyRules(env), ...tlsRules('NATS')(env), ...(fixturesOn && { SANDBOX_FIXTURES: rule }) };
 }

@@ -1,6 +1,6 @@
 import { type Consuming, connectBroker, consume, oneByOne, publishMessage, toMessage } from '@prequal/messaging';
 import { createPanDecrypter, withDevelopmentKeys } from '@prequal/pan';
-import { createLog, createMetrics, readConfig, type Service, serveHealth } from '@prequal/service';
+import { createLog, createMetrics, natsTls, readConfig, type Service, serveHealth } from '@prequal/service';
 import { BureauAwayError } from './bureau/bureau.ts';
 import { guardedBureau } from './bureau/guarded.ts';
 import { httpBureau } from './bureau/http.ts';
@@ -15,7 +15,7 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
   const metrics = createMetrics('scoring');
   await using stack = new AsyncDisposableStack();
 
-  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, name: 'scoring', log }));
+  const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, tls: natsTls(config), name: 'scoring', log }));
   const useSandboxFixtures = (config.SANDBOX_FIXTURES ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
   const stopping = new AbortController();
   const bureau =
@@ -57,7 +57,8 @@ export async function startScoring(env: NodeJS.ProcessEnv): Promise<Service> {
       broker,
       log,
       metrics,
-      provisioning: { replicas: config.STREAM_REPLICAS, ackWaitMs: config.CONSUMER_ACK_WAIT_MS },
+      // Decisioning makes the stream and the consumer.
+      provisioning: { ackWaitMs: config.CONSUMER_ACK_WAIT_MS },
       retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
       limits: { maxItems: 1, maxConcurrent: config.SCORING_MAX_CONCURRENT },
       isOutage: (error) => error instanceof BureauAwayError,

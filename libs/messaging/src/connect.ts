@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { backoffMs, type Logger } from '@prequal/service';
+import { inboxPrefixOf } from '@prequal/schema';
+import { backoffMs, type ClientTls, type Logger } from '@prequal/service';
 import { connect, Events, type JetStreamClient, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
@@ -8,8 +9,10 @@ export class BrokerAwayError extends Error {
 }
 
 export type BrokerOptions = {
-  /** comma-separated servers, e.g. `nats://127.0.0.1:4222` */
+  /** comma-separated servers, e.g. `nats://scoring:password@127.0.0.1:4222` */
   natsUrl: string;
+  /** with it, or with a server named `tls://…`, nothing is said to a server without TLS */
+  tls?: ClientTls | undefined;
   /** shown in the server's connection list */
   name: string;
   log: Logger;
@@ -51,12 +54,13 @@ const connectionOptions = {
 
 const firstConnect = { baseMs: 250, maxMs: 1_000 };
 
-export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
+export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broker {
   const listeners = new Set<() => void>();
   const waiting = new Set<(nc: NatsConnection) => void>();
   let nc: NatsConnection | undefined;
   let connected = false;
   const stopping = new AbortController();
+  const whereAndWho = { ...serversIn(natsUrl), ...(tls && { tls }) };
 
   const becomeConnected = () => {
     connected = true;
@@ -82,7 +86,7 @@ export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
     for (let attempt = 1; ; attempt += 1) {
       stopping.signal.throwIfAborted();
       try {
-        const connection = await connect({ ...connectionOptions, servers: natsUrl.split(','), name });
+        const connection = await connect({ ...connectionOptions, ...whereAndWho, name });
         if (!stopping.signal.aborted) return connection;
         await connection.close();
       } catch (error) {
@@ -152,5 +156,24 @@ export function connectBroker({ natsUrl, name, log }: BrokerOptions): Broker {
       connected = false;
       await nc?.close();
     },
+  };
+}
+
+/**
+ * The client leaves a user and password in an address aside, so they are taken out of it; the user of the first
+ * address that has one is that of all. Each user has an inbox of its own, where no other may listen.
+ */
+function serversIn(natsUrl: string) {
+  const urls = natsUrl.split(',').map((url) => new URL(url.trim()));
+  const named = urls.find(({ username }) => username !== '');
+  const user = decodeURIComponent(named?.username ?? '');
+  return {
+    servers: urls.map(({ host }) => host),
+    ...(named && {
+      user,
+      pass: decodeURIComponent(named.password),
+      inboxPrefix: inboxPrefixOf(user.replaceAll(/[^\w-]/g, '_')),
+    }),
+    ...(urls.some(({ protocol }) => protocol === 'tls:') && { tls: {} }),
   };
 }

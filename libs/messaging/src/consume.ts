@@ -34,7 +34,7 @@ export type ConsumeOptions<Item> = {
   broker: Broker;
   log: Logger;
   metrics: Registry;
-  provisioning: ProvisionOptions;
+  provisioning: WorkerProvisioning;
   limits: BatchLimits;
   /** waits before each further try of a message whose handler failed, milliseconds; see `retryTable` */
   retryDelaysMs: readonly number[];
@@ -42,6 +42,9 @@ export type ConsumeOptions<Item> = {
   isOutage: (error: unknown) => boolean;
   handle: HandleBatch<Item>;
 };
+
+/** Without `replicas` the worker may not make streams and consumers: it waits until somebody else has. */
+export type WorkerProvisioning = Pick<ProvisionOptions, 'ackWaitMs'> & Partial<ProvisionOptions>;
 
 /** A running consumer loop. */
 export type Consuming = AsyncDisposable & {
@@ -83,6 +86,8 @@ export function consumeDeadLetters(options: ConsumeOptions<DeadLetter>): Consumi
 
 const outageRetry = { baseMs: 500, maxMs: 15_000 };
 const restart = { baseMs: 250, maxMs: 5_000 };
+/** for who waits until another has made what is missing */
+const missing = { baseMs: 125, maxMs: 1_000 };
 
 /**
  * The one consumer loop: pulls from a durable consumer and settles each message by itself, see
@@ -93,7 +98,7 @@ const restart = { baseMs: 250, maxMs: 5_000 };
 function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<Item>): Consuming {
   const { consumer: name } = source;
   const { broker, log, limits } = options;
-  const { ackWaitMs } = options.provisioning;
+  const { ackWaitMs, replicas } = options.provisioning;
   const outcomes = counterOf(options.metrics, {
     name: 'prequal_messages_total',
     help: 'Messages by what became of them',
@@ -159,7 +164,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   async function pull(): Promise<void> {
     const { jsm } = await broker.jetStream();
     connectedOnce = true;
-    if (!provisioned) await provision(jsm, options.provisioning);
+    if (!provisioned && replicas !== undefined) await provision(jsm, { replicas, ackWaitMs });
     provisioned = true;
     await using puller = await openPuller(broker, { stream: source.stream, durable: name }, onMessage);
     pulling = true;
@@ -173,6 +178,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
 
   async function run(): Promise<void> {
     for (let attempt = 1; !stopping.signal.aborted; attempt += 1) {
+      let waiting = false;
       try {
         await pull();
         attempt = 0;
@@ -180,10 +186,14 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
         if (stopping.signal.aborted) return;
         pulling = false;
         // The stream or the consumer was deleted, or the server has lost its store.
-        if (isNotFound(error)) provisioned = false;
-        log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
+        const isMissing = isNotFound(error);
+        if (isMissing) provisioned = false;
+        waiting = isMissing && replicas === undefined;
+        if (waiting)
+          log.warn({ consumer: name, attempt }, 'waiting for decisioning to make the stream and its consumer');
+        else log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
-      const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, restart);
+      const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, waiting ? missing : restart);
       await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   }

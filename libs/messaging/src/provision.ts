@@ -74,7 +74,7 @@ export function isNotFound(error: unknown): boolean {
 const retry = { baseMs: 250, maxMs: 5_000 };
 
 /** streams that somebody deleted are back after this at the latest */
-const reprovisionMs = 30_000;
+const reprovisionMs = 5_000;
 
 /**
  * Provisions after each connect until it has worked, since the server that came back may have lost its

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { readReadyFile } from '@prequal/local-stack';
 import { type Database, openDatabase } from '@prequal/persistence';
-import { ConfigError, databaseUrl } from '@prequal/service';
+import { ConfigError, databaseTls, databaseTlsConfig, databaseUrl, readConfig, tlsRules } from '@prequal/service';
 
 const repoRoot = path.resolve(import.meta.dirname, '../../..');
 
@@ -17,5 +17,6 @@ export async function openOperatorsDatabase(env: NodeJS.ProcessEnv): Promise<Dat
   }
   const checked = databaseUrl.safeParse(url);
   if (!checked.success) throw new ConfigError(`DATABASE_URL ${checked.error.issues[0]?.message}`);
-  return openDatabase({ databaseUrl: checked.data, poolMax: 2, applicationName: 'prequal-operator' });
+  const tls = databaseTls(readConfig(databaseTlsConfig, env, tlsRules('DATABASE')));
+  return openDatabase({ databaseUrl: checked.data, tls, poolMax: 2, applicationName: 'prequal-operator' });
 }

@@ -1,5 +1,7 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
+import type { ClientTls } from '@prequal/service';
 import { Client } from 'pg';
+import { sslOf } from './ssl.ts';
 
 /** Whoever connects to the database, with the role that says what each may do there; see the migration `access`. */
 export const databaseRoles = {
@@ -22,8 +24,13 @@ const lockId = 7_737_825;
 export async function ensureDatabaseUsers(
   ownerUrl: string,
   urls: Partial<Record<DatabaseUser, string>>,
+  tls?: ClientTls,
 ): Promise<void> {
-  const client = new Client({ connectionString: ownerUrl, application_name: 'prequal-users' });
+  const client = new Client({
+    connectionString: ownerUrl,
+    application_name: 'prequal-users',
+    ...sslOf({ databaseUrl: ownerUrl, tls }),
+  });
   await client.connect();
   try {
     await client.query('select pg_advisory_lock($1)', [lockId]);

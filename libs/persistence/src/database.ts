@@ -1,17 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type SqlEntityManager } from '@mikro-orm/postgresql';
-import type { Logger } from '@prequal/service';
+import type { ClientTls, Logger } from '@prequal/service';
 import { type Kysely, sql } from 'kysely';
 import { entities } from './entities.ts';
 import { migrations } from './migrations/index.ts';
 import { PreparingClient } from './preparing-client.ts';
+import { sslOf } from './ssl.ts';
 
 export { sql };
 
 export type DatabaseOptions = {
   /** postgres://user:password@host:port/database */
   databaseUrl: string;
+  /** with it, no password and no statement goes to a server that it does not prove */
+  tls?: ClientTls | undefined;
   /** most connections held; one more query waits in line for at most `connectTimeoutMs` */
   poolMax: number;
   /** shown in pg_stat_activity */
@@ -52,6 +55,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     pool: { min: 0, max: options.poolMax, idleTimeoutMillis: sessionIdleMs },
     driverOptions: {
       Client: PreparingClient,
+      ...sslOf(options),
       application_name: options.applicationName,
       options: sessionSettings,
       connectionTimeoutMillis: connectTimeoutMs,

@@ -1,20 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Migrator } from '@mikro-orm/migrations';
-import type { Logger } from '@prequal/service';
+import type { ClientTls, Logger } from '@prequal/service';
 import { type Database, openDatabase, sql } from './database.ts';
 import { migrations } from './migrations/index.ts';
 
 // Any constant will do, as long as every version of this command uses the same.
 const lockId = 7_737_825;
 
+/** The database and, when it speaks TLS, whom to trust. */
+export type MigrateOptions = { databaseUrl: string; tls?: ClientTls | undefined };
+
 /** Brings the schema up to date and answers the names of the migrations it applied. Safe to run at once from many places. */
-export function migrate(options: { databaseUrl: string }): Promise<string[]> {
-  return underLock(options.databaseUrl, (migrator) => migrator.up());
+export function migrate(options: MigrateOptions): Promise<string[]> {
+  return underLock(options, (migrator) => migrator.up());
 }
 
 /** Takes the newest migration back and answers its name; nothing when there is none. Its data is lost. */
-export function migrateDown(options: { databaseUrl: string }): Promise<string[]> {
-  return underLock(options.databaseUrl, async (migrator) => {
+export function migrateDown(options: MigrateOptions): Promise<string[]> {
+  return underLock(options, async (migrator) => {
     const applied = await migrator.getExecuted();
     return applied.length === 0 ? [] : migrator.down();
   });
@@ -32,11 +35,11 @@ export async function schemaIsCurrent(database: Database): Promise<boolean> {
 }
 
 async function underLock(
-  databaseUrl: string,
+  options: MigrateOptions,
   work: (migrator: Migrator) => Promise<{ name: string }[]>,
 ): Promise<string[]> {
   await using database = await openDatabase({
-    databaseUrl,
+    ...options,
     poolMax: 2,
     applicationName: 'prequal-migrate',
     // A migration may take long, and may wait long for the one that runs before it.

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { databaseTlsConfig, natsTlsConfig } from './tls.ts';
 
 /** The environment is not what the service needs; the message names each variable and what it must be. */
 export class ConfigError extends Error {
@@ -49,7 +50,11 @@ const databaseRule = 'must name the PostgreSQL database, e.g. postgres://user:pa
 
 export const natsUrl = z
   .string({ error: natsRule })
-  .refine((urls) => urls.split(',').every((url) => /^(nats|tls):\/\/[^/\s]+$/.test(url.trim())), { error: natsRule });
+  .refine((urls) => urls.split(',').every((url) => isNatsUrl(url.trim())), { error: natsRule });
+
+function isNatsUrl(url: string): boolean {
+  return /^(nats|tls):\/\/[^/\s]+$/.test(url) && URL.canParse(url);
+}
 
 export const databaseUrl = z
   .string({ error: databaseRule })
@@ -59,12 +64,14 @@ export const databaseUrl = z
 export const commonConfig = {
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   NATS_URL: natsUrl,
+  ...natsTlsConfig,
 };
 
 /** What a service that uses PostgreSQL reads as well. */
 export const databaseConfig = {
   DATABASE_URL: databaseUrl,
   DATABASE_POOL_MAX: positiveInt(10),
+  ...databaseTlsConfig,
 };
 
 /** What `npm run migrate` reads: whoever is named here is made, with the rights of the role of that name. */
@@ -74,19 +81,15 @@ export const migrateConfig = {
   DECISIONING_DATABASE_URL: databaseUrl.optional(),
   OPERATOR_DATABASE_URL: databaseUrl.optional(),
   READER_DATABASE_URL: databaseUrl.optional(),
-};
-
-/** What everybody who provisions streams and consumers reads: they must agree. */
-export const brokerConfig = {
-  STREAM_REPLICAS: positiveInt(1),
-  CONSUMER_ACK_WAIT_MS: positiveInt(30_000),
+  ...databaseTlsConfig,
 };
 
 const delaysRule = 'must be whole numbers of milliseconds, comma-separated, e.g. 0,5000,15000';
 
 /** What a worker reads. */
 export const workerConfig = {
-  ...brokerConfig,
+  /** all workers must agree on it */
+  CONSUMER_ACK_WAIT_MS: positiveInt(30_000),
   /** before each further try of a message whose handler failed; after the last one it is dead-lettered */
   CONSUMER_RETRY_DELAYS_MS: z
     .string()

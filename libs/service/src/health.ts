@@ -1,6 +1,8 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { Server as AnyTlsServer } from 'node:tls';
 import { ConfigError } from './config.ts';
 import type { Registry } from './metrics.ts';
 
@@ -87,10 +89,7 @@ export async function serveHealth(
 }
 
 /** Listens and answers the address as a URL. Throws `ConfigError` when the address cannot be had. */
-export async function listen(
-  server: ReturnType<typeof createServer>,
-  at: { host: string; port: number },
-): Promise<string> {
+export async function listen(server: Server | TlsServer, at: { host: string; port: number }): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(new ConfigError(explain(error, at), { cause: error })));
     server.listen(at.port, at.host, () => {
@@ -100,7 +99,7 @@ export async function listen(
   });
   const { port } = server.address() as AddressInfo;
   const host = at.host.includes(':') ? `[${at.host}]` : at.host;
-  return `http://${host}:${port}`;
+  return `${server instanceof AnyTlsServer ? 'https' : 'http'}://${host}:${port}`;
 }
 
 function explain(error: NodeJS.ErrnoException, { host, port }: { host: string; port: number }): string {
@@ -108,7 +107,7 @@ function explain(error: NodeJS.ErrnoException, { host, port }: { host: string; p
   return `The address ${host}:${port} ${problem}. Stop that program, or set another host or port for this service.`;
 }
 
-async function close(server: ReturnType<typeof createServer>): Promise<void> {
+async function close(server: Server): Promise<void> {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
 }

@@ -6,4 +6,5 @@ export * from './log.ts';
 export * from './made-once.ts';
 export * from './metrics.ts';
 export * from './run.ts';
+export * from './tls.ts';
 export * from './trace.ts';
