@@ -2,9 +2,9 @@
 # of its own, that a new volume takes its owner from, needs no root.
 FROM nats:2.12-alpine AS nats
 RUN install -d -o 1000 -g 1000 -m 700 /data
-COPY --chmod=644 deploy/nats.conf /etc/nats/nats-server.conf
+COPY --chmod=644 deploy/nats.conf deploy/nats-users.conf /etc/nats/
 USER 1000:1000
-CMD ["nats-server", "--config", "/etc/nats/nats-server.conf"]
+CMD ["nats-server", "--config", "/etc/nats/nats.conf"]
 
 # The packages of the services and of the migration, without those of development. Manifests alone, so that
 # an edit of the code does not install them again.

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { natsUsers } from '@prequal/schema';
 import { migrateConfig } from '@prequal/service';
 import { runSql, test, withDatabase } from '@prequal/testing';
 import { DCLinter } from 'dclint';
@@ -13,6 +14,7 @@ import { z } from 'zod';
 import { decisioningConfig } from '../decisioning/src/config.ts';
 import { gatewayConfig } from '../gateway/src/config.ts';
 import { settingFlags } from '../libs/local-stack/src/postgres-settings.ts';
+import { printedNatsUsersFile, printNatsUsers } from '../libs/local-stack/src/print-nats-users.ts';
 import { scoringConfig } from '../scoring/src/config.ts';
 import { buildContext, copiedSources, installedPackages, layOutImage, readDockerfile, root } from './image.ts';
 
@@ -173,8 +175,23 @@ describe('deploy/nats.conf', () => {
     const [, monitor] = /^http: "(.+)"$/m.exec(text) ?? [];
     expect(services.nats.healthcheck?.test.at(-1)).toBe(`http://${monitor}/healthz`);
     const [, port] = /^listen: "0\.0\.0\.0:(\d+)"$/m.exec(text) ?? [];
-    for (const name of servers) expect(services[name].environment['NATS_URL']).toBe(`nats://nats:${port}`);
+    for (const name of servers) expect(new URL(services[name].environment['NATS_URL'] ?? '').host).toBe(`nats:${port}`);
     expect(stages.get('nats')?.find(({ word }) => word === 'FROM')?.args[0]).toMatch(/^nats:2\.12/);
+  });
+
+  test('lets in the users of the pipeline map, each service as its own and with its password', async () => {
+    expect(await readFile(file, 'utf8')).toMatch(/^include "\.\/nats-users\.conf"$/m);
+    // When it differs: npm run nats-users
+    expect(await readFile(printedNatsUsersFile, 'utf8')).toBe(printNatsUsers());
+    const passwords = natsUsers.map((user) => [`${user.toUpperCase()}_NATS_PASSWORD`, user]);
+    expect(services.nats.environment).toEqual(Object.fromEntries(passwords));
+    for (const name of servers) {
+      const { username, password } = new URL(services[name].environment['NATS_URL'] ?? '');
+      expect([username, password]).toEqual([name, services.nats.environment[`${name.toUpperCase()}_NATS_PASSWORD`]]);
+    }
+    const copied = stages.get('nats')?.find(({ word }) => word === 'COPY');
+    expect(copied?.text).toContain('deploy/nats.conf deploy/nats-users.conf /etc/nats/');
+    expect(stages.get('nats')?.find(({ word }) => word === 'CMD')?.text).toContain('/etc/nats/nats.conf');
   });
 
   test('is a configuration that nats-server accepts', async () => {
@@ -185,7 +202,8 @@ describe('deploy/nats.conf', () => {
     const text = await readFile(file, 'utf8');
     // Debian's 2.9 does not know the setting yet and refuses it.
     await writeFile(copy, /v2\.\d\./.test(version) ? text.replace(/^ +sync_interval: always$/m, '') : text);
-    const { code, output } = await run([binary, '-t', '-c', copy], {}, folder);
+    await copyFile(printedNatsUsersFile, path.join(folder, 'nats-users.conf'));
+    const { code, output } = await run([binary, '-t', '-c', copy], services.nats.environment, folder);
     await rm(folder, { recursive: true });
     expect({ code, output }).toMatchObject({ code: 0 });
   });
@@ -258,7 +276,10 @@ describe('the files of the image, run outside a container', () => {
     await runSql(postgres, 'create database deployment');
     owned.defer(async () => void (await runSql(postgres, 'drop database deployment with (force)')));
     // What the network and the volume of the containers are, is here.
-    const here = { NATS_URL: nats.url, PREQUAL_DATA_DIR: data };
+    const here = (name: Program) => ({
+      ...(name !== 'migrate' && { NATS_URL: nats.urls[name] }),
+      PREQUAL_DATA_DIR: data,
+    });
     const server = new URL(withDatabase(postgres, 'deployment'));
     const databaseHere = (name: Program, url: string) => {
       if (name === 'migrate' && url === services.migrate.environment['DATABASE_URL']) return server.href;
@@ -270,7 +291,7 @@ describe('the files of the image, run outside a container', () => {
       const databases = Object.entries(given).filter(([variable]) => variable.endsWith('DATABASE_URL'));
       return {
         ...given,
-        ...Object.fromEntries(Object.entries(here).filter(([variable]) => variable in given)),
+        ...Object.fromEntries(Object.entries(here(name)).filter(([variable]) => variable in given)),
         ...Object.fromEntries(databases.map(([variable, url]) => [variable, databaseHere(name, url)])),
       };
     };

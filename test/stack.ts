@@ -43,7 +43,6 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
         ...(await developmentKeys(dataDir)),
         // The gateways are their own issuer, as on a development machine.
         PREQUAL_DATA_DIR: dataDir,
-        NATS_URL: nats.url,
         GATEWAY_PORT: '0',
         SCORING_PORT: '0',
         DECISIONING_PORT: '0',
@@ -54,9 +53,9 @@ export const test = base.extend<{ $file: { stack: TestStack; settings: NodeJS.Pr
         ...settings,
       };
       const urls = {
-        gateway: { DATABASE_URL: database.urls.gateway },
-        scoring: {},
-        decisioning: { DATABASE_URL: database.urls.decisioning },
+        gateway: { DATABASE_URL: database.urls.gateway, NATS_URL: nats.urls.gateway },
+        scoring: { NATS_URL: nats.urls.scoring },
+        decisioning: { DATABASE_URL: database.urls.decisioning, NATS_URL: nats.urls.decisioning },
       };
       const envOf = (name: keyof typeof starters) => ({ ...env, ...urls[name] });
       const start = async (name: keyof typeof starters) => owned.use(await starters[name](envOf(name)));

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { publishMessage, toMessage } from '@prequal/messaging';
+import { provision, publishMessage, toMessage } from '@prequal/messaging';
 import { createPanEncrypter, keyRing } from '@prequal/pan';
 import { createEvent, decodeEvent } from '@prequal/schema';
 import { type TestNats, test } from '@prequal/testing';
@@ -14,10 +14,13 @@ const encryptPan = createPanEncrypter(keyRing.parse(keys));
 /** A real scoring worker that asks a real bureau, with little patience. */
 async function scoringWith(nats: TestNats) {
   const owned = new AsyncDisposableStack();
+  const { jsm } = await nats.broker.jetStream();
+  // As decisioning does.
+  await provision(jsm, { replicas: 1, ackWaitMs: 30_000 });
   const bureau = owned.use(await startBureauSimulator({ BUREAU_PORT: '0', LOG_LEVEL: 'silent' }));
   const scoring = owned.use(
     await startScoring({
-      NATS_URL: nats.url,
+      NATS_URL: nats.urls.scoring,
       PAN_ENCRYPTION_KEYS: keys,
       SCORING_PORT: '0',
       LOG_LEVEL: 'silent',
@@ -28,7 +31,6 @@ async function scoringWith(nats: TestNats) {
     }),
   );
   await vi.waitFor(async () => expect((await fetch(`${scoring.url}/readyz`)).status).toBe(200), 10_000);
-  const { jsm } = await nats.broker.jetStream();
   for (const stream of ['LOAN_APPLICATIONS', 'LOAN_CREDIT_REPORTS', 'LOAN_DLQ']) await jsm.streams.purge(stream);
   return {
     behave: async (behaviour: object) => {

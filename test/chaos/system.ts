@@ -5,7 +5,9 @@ import {
   freePort,
   type LocalServer,
   type NatsServer,
+  natsUrlFor,
   type OnSpawn,
+  restrictedUsers,
   startNatsServer,
   startPostgres,
 } from '@prequal/local-stack';
@@ -47,6 +49,10 @@ const times = {
   STATUS_SWEEP_MS: '600000',
 };
 
+/** Each service has in NATS what it may do in production; the faults come from one who may do anything. */
+const passwords = { gateway: 'gateway', scoring: 'scoring', decisioning: 'decisioning', operator: 'operator' };
+const admin = { user: 'chaos', password: 'chaos' };
+
 const repoRoot = path.resolve(import.meta.dirname, '../..');
 const kinds: readonly ServiceKind[] = ['gateway', 'scoring', 'decisioning'];
 
@@ -62,14 +68,19 @@ export async function startSystem(folder: string, history: History, onSpawn: OnS
       history,
     ),
   );
+  const users = [...restrictedUsers(passwords), admin];
   const nats = owned.use(
-    await manageServer('nats', (port) => startNatsServer({ binary, storeDir: natsStore, port, onSpawn }), history),
+    await manageServer(
+      'nats',
+      (port) => startNatsServer({ binary, storeDir: natsStore, port, users, onSpawn }),
+      history,
+    ),
   );
   const databaseUrl = postgres.current().url;
   await migrate({ databaseUrl });
   const log = createLog('chaos', 'silent');
   const database = owned.use(await openDatabase({ databaseUrl, poolMax: 4, applicationName: 'chaos' }));
-  const broker = owned.use(connectBroker({ natsUrl: nats.current().url, name: 'chaos', log }));
+  const broker = owned.use(connectBroker({ natsUrl: natsUrlFor(nats.current().url, admin), name: 'chaos', log }));
   const healedFile = path.join(folder, 'healed');
   const env = {
     ...process.env,
@@ -99,7 +110,10 @@ export async function startSystem(folder: string, history: History, onSpawn: OnS
       entry: kind === 'scoring' ? path.join(import.meta.dirname, 'scoring-with-faults.ts') : undefined,
       env: {
         ...env,
-        NATS_URL: (await linked(name, nats.current(), 'nats')).replace(/\/$/, ''),
+        NATS_URL: natsUrlFor((await linked(name, nats.current(), 'nats')).replace(/\/$/, ''), {
+          user: kind,
+          password: passwords[kind],
+        }),
         ...(kind !== 'scoring' && { DATABASE_URL: await linked(name, postgres.current(), 'postgres') }),
         [`${upper}_HOST`]: '127.0.0.1',
         [`${upper}_PORT`]: String(await freePort()),

@@ -13,7 +13,9 @@ test('without any variable it is the documented defaults, the data folder below 
     natsPort: 0,
     databaseUrl: undefined,
     databaseUrls: { gateway: undefined, decisioning: undefined },
+    databaseTls: undefined,
     natsUrl: undefined,
+    natsUrls: { gateway: undefined, scoring: undefined, decisioning: undefined },
     dataDir: '/repo/.data',
     compileCacheDir: '/repo/.data/cache/compiled',
     logLevel: 'info',
@@ -56,21 +58,34 @@ test('each service gets what it needs and none of what it has no business with',
   const config = readStackConfig({}, '/repo');
   const of = (name: 'gateway' | 'scoring' | 'decisioning') =>
     serviceEnv(name, {
-      env: { ...keys, BUREAU_TOKEN: 'b', OTHER: 'kept', DECISIONING_DATABASE_URL: 'x', OPERATOR_DATABASE_URL: 'x' },
+      env: {
+        ...keys,
+        BUREAU_TOKEN: 'b',
+        OTHER: 'kept',
+        DECISIONING_DATABASE_URL: 'x',
+        OPERATOR_DATABASE_URL: 'x',
+        SCORING_NATS_URL: 'x',
+      },
       config,
       ports: config.ports,
       databaseUrls: { gateway: 'd-gateway', decisioning: 'd-decisioning' },
-      natsUrl: 'n',
+      natsUrls: { gateway: 'n-gateway', scoring: 'n-scoring', decisioning: 'n-decisioning' },
       syntheticToken: 't',
     });
   expect(of('gateway')).toMatchObject({
     ...keys,
     SYNTHETIC_TOKEN: 't',
     DATABASE_URL: 'd-gateway',
+    NATS_URL: 'n-gateway',
     GATEWAY_PORT: '4000',
   });
-  expect(of('scoring')).toMatchObject({ PAN_ENCRYPTION_KEYS: 'e', BUREAU_TOKEN: 'b', NATS_URL: 'n', OTHER: 'kept' });
-  expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd-decisioning', NATS_URL: 'n', OTHER: 'kept' });
+  expect(of('scoring')).toMatchObject({
+    PAN_ENCRYPTION_KEYS: 'e',
+    BUREAU_TOKEN: 'b',
+    NATS_URL: 'n-scoring',
+    OTHER: 'kept',
+  });
+  expect(of('decisioning')).toMatchObject({ DATABASE_URL: 'd-decisioning', NATS_URL: 'n-decisioning', OTHER: 'kept' });
   const names = (name: Parameters<typeof of>[0]) => Object.keys(of(name));
   for (const secret of ['DATABASE_URL', 'PAN_INDEX_KEYS', 'SYNTHETIC_TOKEN'])
     expect(names('scoring')).not.toContain(secret);
@@ -78,5 +93,5 @@ test('each service gets what it needs and none of what it has no business with',
     expect(names('decisioning')).not.toContain(secret);
   expect(names('gateway')).not.toContain('BUREAU_TOKEN');
   for (const name of ['gateway', 'scoring', 'decisioning'] as const)
-    expect(names(name).filter((variable) => variable.endsWith('_DATABASE_URL'))).toEqual([]);
+    expect(names(name).filter((variable) => /_(DATABASE|NATS)_URL$/.test(variable))).toEqual([]);
 });

@@ -1,5 +1,15 @@
 import path from 'node:path';
-import { commonConfig, databaseUrl, natsUrl, port, readConfig } from '@prequal/service';
+import {
+  type ClientTls,
+  commonConfig,
+  databaseTls,
+  databaseTlsConfig,
+  databaseUrl,
+  natsUrl,
+  port,
+  readConfig,
+  tlsRules,
+} from '@prequal/service';
 import { z } from 'zod';
 import { freePort, rememberedPort, requireFreePort } from './ports.ts';
 import type { ServiceInstanceName, ServiceName, Topology } from './topology.ts';
@@ -16,7 +26,11 @@ export type StackConfig = {
   databaseUrl: string | undefined;
   /** Set: the services use these instead of `databaseUrl`, which then migrates only. */
   databaseUrls: { gateway: string | undefined; decisioning: string | undefined };
+  /** Only for a DATABASE_URL. */
+  databaseTls: ClientTls | undefined;
   natsUrl: string | undefined;
+  /** Set: the services use these instead of `natsUrl`. */
+  natsUrls: Record<ServiceName, string | undefined>;
   dataDir: string;
   /** Where Node keeps compiled code: the second start loads a third faster. */
   compileCacheDir: string;
@@ -40,11 +54,16 @@ export function readStackConfig(env: NodeJS.ProcessEnv, repoRoot: string): Stack
       DATABASE_URL: databaseUrl.optional(),
       GATEWAY_DATABASE_URL: databaseUrl.optional(),
       DECISIONING_DATABASE_URL: databaseUrl.optional(),
+      ...databaseTlsConfig,
       NATS_URL: natsUrl.optional(),
+      GATEWAY_NATS_URL: natsUrl.optional(),
+      SCORING_NATS_URL: natsUrl.optional(),
+      DECISIONING_NATS_URL: natsUrl.optional(),
       PREQUAL_DATA_DIR: z.string().default('.data'),
       LOG_LEVEL: commonConfig.LOG_LEVEL,
     },
     env,
+    stackRules,
   );
   const dataDir = path.resolve(repoRoot, config.PREQUAL_DATA_DIR);
   return {
@@ -54,11 +73,31 @@ export function readStackConfig(env: NodeJS.ProcessEnv, repoRoot: string): Stack
     natsPort: config.NATS_PORT,
     databaseUrl: config.DATABASE_URL,
     databaseUrls: { gateway: config.GATEWAY_DATABASE_URL, decisioning: config.DECISIONING_DATABASE_URL },
+    databaseTls: databaseTls(config),
     natsUrl: config.NATS_URL,
+    natsUrls: {
+      gateway: config.GATEWAY_NATS_URL,
+      scoring: config.SCORING_NATS_URL,
+      decisioning: config.DECISIONING_NATS_URL,
+    },
     dataDir,
     compileCacheDir: path.join(dataDir, 'cache', 'compiled'),
     logLevel: config.LOG_LEVEL,
   };
+}
+
+// The embedded servers and the runner's own requests to the gateway speak no TLS, on this machine alone.
+function stackRules(env: NodeJS.ProcessEnv): Record<string, string> {
+  const plain = { DATABASE: 'DATABASE_URL', NATS: 'NATS_URL', GATEWAY: undefined };
+  const needless = Object.entries(plain).flatMap(([server, variable]) => {
+    if (variable && env[variable]) return [];
+    const set = Object.keys(env).filter((name) => name.startsWith(`${server}_TLS_`) && env[name]);
+    const instead = variable
+      ? `only used with ${variable}`
+      : 'not used by npm start: run gateway/src/main.ts by itself';
+    return set.map((name) => [name, `is ${instead}`]);
+  });
+  return { ...tlsRules('DATABASE')(env), ...Object.fromEntries(needless) };
 }
 
 /**

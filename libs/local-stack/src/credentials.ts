@@ -2,9 +2,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const users = ['gateway', 'scoring', 'decisioning', 'operator'] as const;
+const users = ['gateway', 'scoring', 'decisioning', 'operator', 'natsRoute'] as const;
 
-/** The password of each user of the embedded servers. */
+/** The password of each user of the embedded servers, and that of the NATS servers among themselves. */
 export type Credentials = Record<(typeof users)[number], string>;
 
 /**

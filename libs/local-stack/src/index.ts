@@ -5,6 +5,7 @@ export type { NatsCluster, NatsClusterOptions } from './nats-cluster.ts';
 export { startNatsCluster } from './nats-cluster.ts';
 export type { NatsServer, NatsServerOptions } from './nats-server.ts';
 export { startNatsServer } from './nats-server.ts';
+export { type NatsServerUser, natsUrlFor, restrictedUsers } from './nats-users.ts';
 export { freePort } from './ports.ts';
 export type { PostgresOptions } from './postgres.ts';
 export { startPostgres } from './postgres.ts';

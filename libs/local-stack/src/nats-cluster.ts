@@ -7,6 +7,8 @@ import { rememberedPort } from './ports.ts';
 import { startAll } from './start-all.ts';
 
 export type NatsClusterOptions = Omit<NatsServerOptions, 'routes'> & {
+  /** What the servers tell each other to be let into the cluster. */
+  routePassword: string;
   /** 3 or more, an odd number: more than half of them must run */
   size: number;
 };
@@ -28,11 +30,11 @@ const leaderTimeoutMs = 30_000;
  * as last time when possible. Throws an Error for people when one does not start; then none is left running.
  */
 export async function startNatsCluster(options: NatsClusterOptions): Promise<NatsCluster> {
-  const { size, storeDir, signal = new AbortController().signal } = options;
+  const { size, storeDir, routePassword: password, signal = new AbortController().signal } = options;
   await using stack = new AsyncDisposableStack();
   const routePorts = await chooseRoutePorts(storeDir, size, options.port);
   const start = (index: number, port: number, until: AbortSignal | undefined) => {
-    const routes = { port: routePorts[index] ?? 0, all: routePorts };
+    const routes = { port: routePorts[index] ?? 0, all: routePorts, password };
     return startNatsServer({ ...options, storeDir: folderOf(storeDir, index), port, routes, signal: until });
   };
   const nodes = await startAll<NatsServer[]>(

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { authorizationBlock, type NatsServerUser } from './nats-users.ts';
 import { lastLines } from './postgres-data.ts';
 import { runCommand } from './processes.ts';
 
@@ -16,6 +17,8 @@ export type ClusterRoutes = {
   port: number;
   /** where all of them listen, this one included: a server knows its own route and leaves it alone */
   all: readonly number[];
+  /** What a server must know to join: whoever joins sees and may send everything. */
+  password: string;
 };
 
 export type Configuration = {
@@ -25,10 +28,12 @@ export type Configuration = {
   monitorPort: number;
   version: string;
   routes?: ClusterRoutes | undefined;
+  /** Who may connect; without it everybody may do anything. */
+  users?: readonly NatsServerUser[] | undefined;
 };
 
 /** The configuration file of one server, for its version. */
-export function configuration({ folder, name, port, monitorPort, version, routes }: Configuration): string {
+export function configuration({ folder, name, port, monitorPort, version, routes, users }: Configuration): string {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   // Without it the server syncs every two minutes, after it acknowledged. Known from 2.10 on; 2.9
   // refuses to start with it, and the streams are refilled from PostgreSQL when they are lost.
@@ -41,14 +46,15 @@ pid_file: ${JSON.stringify(path.join(folder, 'nats-server.pid'))}
 jetstream {
   store_dir: ${JSON.stringify(folder)}
 ${sync}}
-${routes ? clusterBlock(routes) : ''}`;
+${users ? authorizationBlock(users) : ''}${routes ? clusterBlock(routes) : ''}`;
 }
 
-function clusterBlock({ port, all }: ClusterRoutes): string {
+function clusterBlock({ port, all, password }: ClusterRoutes): string {
   return `cluster {
   name: "prequal"
   listen: "127.0.0.1:${port}"
-  routes: [${all.map((route) => `"nats://127.0.0.1:${route}"`).join(', ')}]
+  authorization { user: "route", password: ${JSON.stringify(password)} }
+  routes: [${all.map((route) => `"nats://route:${encodeURIComponent(password)}@127.0.0.1:${route}"`).join(', ')}]
 }
 `;
 }

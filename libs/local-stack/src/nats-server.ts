@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LocalServer, Log, OnSpawn } from './local-server.ts';
 import type { ClusterRoutes } from './nats-configuration.ts';
 import { configuration, natsServerVersion } from './nats-configuration.ts';
+import type { NatsServerUser } from './nats-users.ts';
 import { rememberedPort, requireFreePort } from './ports.ts';
 import { lastLines } from './postgres-data.ts';
 import { commandLine, exitOf, isAlive, stopProcess } from './processes.ts';
@@ -20,6 +21,8 @@ export type NatsServerOptions = {
   port: number;
   /** A server of a cluster; without it it stands alone. */
   routes?: ClusterRoutes;
+  /** Who may connect, and what each may do; without it everybody may do anything. */
+  users?: readonly NatsServerUser[];
   log?: Log;
   signal?: AbortSignal | undefined;
   onSpawn?: OnSpawn;
@@ -69,13 +72,16 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 async function launch(
   folder: string,
   version: string,
-  { binary, port: wanted, routes, signal, onSpawn }: NatsServerOptions,
+  { binary, port: wanted, routes, users, signal, onSpawn }: NatsServerOptions,
 ): Promise<NatsServer | string> {
   const promised = routes?.all ?? [];
   const port = wanted === 0 ? await rememberedPort(path.join(folder, 'port'), promised) : wanted;
   const monitorPort = await rememberedPort(path.join(folder, 'monitor-port'), [port, ...promised]);
   const name = await rememberedName(path.join(folder, 'server-name'));
-  await writeFile(configFileIn(folder), configuration({ folder, name, port, monitorPort, version, routes }));
+  const text = configuration({ folder, name, port, monitorPort, version, routes, users });
+  // It holds passwords, and may be there from an earlier start.
+  await writeFile(configFileIn(folder), text, { mode: 0o600 });
+  await chmod(configFileIn(folder), 0o600);
   const { pid, exited } = await spawnServer(binary, configFileIn(folder), logFileIn(folder));
   onSpawn?.(pid, exited);
   const stop = () => stopProcess(pid, [...stopSteps], exited);

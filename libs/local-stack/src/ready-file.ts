@@ -15,6 +15,7 @@ export type ReadyFile = {
   gatewayUrls?: string[];
   /** Contains the password of the embedded database, hence mode 0600. */
   databaseUrl: string;
+  /** Of the operator, with the password when the server is embedded. */
   natsUrl: string;
   pids: Partial<Record<FirstName, number>> & Record<NumberedName, number>;
 };

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { ensureDatabaseUsers } from '@prequal/persistence/database-users';
+import { type NatsUser, natsUsers } from '@prequal/schema';
 import type { StackConfig } from './config.ts';
 import type { Credentials } from './credentials.ts';
 import { findNatsServer } from './find-nats-server.ts';
@@ -7,6 +8,7 @@ import type { Log, OnSpawn } from './local-server.ts';
 import type { NatsCluster } from './nats-cluster.ts';
 import { startNatsCluster } from './nats-cluster.ts';
 import { requireNats, startNatsServer } from './nats-server.ts';
+import { natsUrlFor, restrictedUsers } from './nats-users.ts';
 import { startPostgres } from './postgres.ts';
 import type { ProcessName } from './ready-file.ts';
 import type { Started } from './start-all.ts';
@@ -65,8 +67,11 @@ async function restrictedUrls(owner: string, { gateway, decisioning }: Credentia
   return { owner, ...urls };
 }
 
-/** How services reach NATS, and how many copies of each stream they are to keep there if we know better than they. */
-export type Nats = { url: string; streamReplicas?: string };
+/** How each service reaches NATS, with what it may do there, and how an operator does. */
+export type NatsUrls = Record<NatsUser, string>;
+
+/** The NATS to use, and how many copies of each stream to keep there if we know better than the services. */
+export type Nats = { urls: NatsUrls; streamReplicas?: string };
 
 /** The NATS to use: NATS_URL, or an embedded nats-server or cluster that is kept alive. */
 export async function natsServer(
@@ -75,21 +80,24 @@ export async function natsServer(
   signal: AbortSignal,
 ): Promise<Started<Nats>> {
   const { config, topology, log } = context;
-  if (config.natsUrl) {
-    await requireNats(config.natsUrl, signal);
-    return { value: { url: config.natsUrl } };
+  const given = config.natsUrl;
+  if (given) {
+    await requireNats(given, signal);
+    const urls = natsUsers.map((user) => [user, (user !== 'operator' && config.natsUrls[user]) || given]);
+    return { value: { urls: Object.fromEntries(urls) as NatsUrls } };
   }
   const { binary } = await findNatsServer({ cacheDir: path.join(config.dataDir, 'cache'), env, log, signal });
   return topology.natsServers === 1 ? oneNatsServer(context, binary, signal) : natsCluster(context, binary, signal);
 }
 
 async function oneNatsServer(
-  { config, log, onRunning, onSpawn }: StackContext,
+  { config, credentials, log, onRunning, onSpawn }: StackContext,
   binary: string,
   signal: AbortSignal,
 ): Promise<Started<Nats>> {
   const startedAt = performance.now();
-  const options = { binary, storeDir: path.join(config.dataDir, 'nats'), log, onSpawn };
+  const users = restrictedUsers(credentials);
+  const options = { binary, storeDir: path.join(config.dataDir, 'nats'), users, log, onSpawn };
   const first = await startNatsServer({ ...options, port: config.natsPort, signal });
   await onRunning('nats', first.pid);
   log(`NATS with JetStream is ready on port ${first.port} (${seconds(startedAt)}).`);
@@ -100,11 +108,11 @@ async function oneNatsServer(
     onRestart: ({ pid }) => onRunning('nats', pid),
     log,
   });
-  return { value: { url: first.url }, resource };
+  return { value: { urls: natsUrlsOf(first.url, credentials) }, resource };
 }
 
 async function natsCluster(
-  { config, topology, log, onRunning, onSpawn }: StackContext,
+  { config, topology, credentials, log, onRunning, onSpawn }: StackContext,
   binary: string,
   signal: AbortSignal,
 ): Promise<Started<Nats>> {
@@ -112,14 +120,29 @@ async function natsCluster(
   const size = topology.natsServers;
   // Not the folder of the single server: its streams are not those of a cluster.
   const storeDir = path.join(config.dataDir, 'nats-cluster');
-  const cluster = await startNatsCluster({ binary, storeDir, size, port: config.natsPort, log, signal, onSpawn });
+  const cluster = await startNatsCluster({
+    binary,
+    storeDir,
+    size,
+    port: config.natsPort,
+    users: restrictedUsers(credentials),
+    routePassword: credentials.natsRoute,
+    log,
+    signal,
+    onSpawn,
+  });
   for (const [index, { pid }] of cluster.nodes.entries()) await onRunning(natsName(index), pid);
   const ports = cluster.nodes.map(({ port }) => port).join(', ');
   log(`A NATS cluster of ${size} with JetStream is ready on the ports ${ports} (${seconds(startedAt)}).`);
   return {
-    value: { url: cluster.url, streamReplicas: String(size) },
+    value: { urls: natsUrlsOf(cluster.url, credentials), streamReplicas: String(size) },
     resource: keepClusterAlive(cluster, log, onRunning),
   };
+}
+
+function natsUrlsOf(natsUrl: string, credentials: Credentials): NatsUrls {
+  const urls = natsUsers.map((user) => [user, natsUrlFor(natsUrl, { user, password: credentials[user] })]);
+  return Object.fromEntries(urls) as NatsUrls;
 }
 
 function keepClusterAlive(cluster: NatsCluster, log: Log, onRunning: StackContext['onRunning']): AsyncDisposable {

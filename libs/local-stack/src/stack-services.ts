@@ -4,7 +4,7 @@ import { commandLine, isAlive, stopProcess } from './processes.ts';
 import { readReadyFile } from './ready-file.ts';
 import type { ServiceProcess } from './service-process.ts';
 import { serviceEntry, startService, untilServiceReady } from './service-process.ts';
-import type { DatabaseUrls, StackContext } from './stack-servers.ts';
+import type { DatabaseUrls, NatsUrls, StackContext } from './stack-servers.ts';
 import { seconds } from './stack-servers.ts';
 import type { Started } from './start-all.ts';
 import { supervise } from './supervise.ts';
@@ -16,7 +16,7 @@ export type ServiceEnvOptions = {
   config: StackConfig;
   ports: ServicePorts;
   databaseUrls: Pick<DatabaseUrls, 'gateway' | 'decisioning'>;
-  natsUrl: string;
+  natsUrls: Pick<NatsUrls, ServiceName>;
   /** used unless our own environment says how many */
   streamReplicas?: string | undefined;
   syntheticToken: string;
@@ -31,12 +31,12 @@ const withheld: Record<ServiceName, readonly string[]> = {
 
 /** The environment of one service. Only the gateway learns what marks an application as synthetic. */
 export function serviceEnv(name: ServiceName, options: ServiceEnvOptions): NodeJS.ProcessEnv {
-  const { env, config, ports, databaseUrls, natsUrl, streamReplicas, syntheticToken } = options;
+  const { env, config, ports, databaseUrls, natsUrls, streamReplicas, syntheticToken } = options;
   const all = {
     ...env,
     ...(name === 'gateway' && { SYNTHETIC_TOKEN: syntheticToken }),
     ...(name !== 'scoring' && { DATABASE_URL: databaseUrls[name] }),
-    NATS_URL: natsUrl,
+    NATS_URL: natsUrls[name],
     ...(streamReplicas && !env['STREAM_REPLICAS'] && { STREAM_REPLICAS: streamReplicas }),
     PREQUAL_DATA_DIR: config.dataDir,
     LOG_LEVEL: config.logLevel,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { enableCompileCache } from 'node:module';
 import path from 'node:path';
+import type { ClientTls } from '@prequal/service';
 import { planServices, readStackConfig } from './config.ts';
 import { readCredentials } from './credentials.ts';
 import type { Log, OnSpawn } from './local-server.ts';
@@ -66,14 +67,15 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
     repoRoot,
   };
 
-  const [databaseUrls, { url: natsUrl, streamReplicas }] = await startAll<[DatabaseUrls, Nats]>(stack, signal, [
+  const [databaseUrls, { urls: natsUrls, streamReplicas }] = await startAll<[DatabaseUrls, Nats]>(stack, signal, [
     (until) => databaseServer(context, until),
     (until) => natsServer(context, env, until),
   ]);
 
   const syntheticToken = randomBytes(24).toString('base64url');
   const databaseUrl = databaseUrls.owner;
-  const envOptions = { env, config, databaseUrls, natsUrl, streamReplicas, syntheticToken };
+  const natsUrl = natsUrls.operator;
+  const envOptions = { env, config, databaseUrls, natsUrls, streamReplicas, syntheticToken };
   const startersOf = (service: ServiceName) =>
     services
       .filter((planned) => planned.service === service)
@@ -85,7 +87,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   // The services load while the schema is migrated, and wait for it before they serve.
   const addresses = await startAll<string[]>(stack, signal, [
     async (until) => {
-      await orAborted(migrateDatabase(databaseUrl, log), until);
+      await orAborted(migrateDatabase(databaseUrl, config.databaseTls, log), until);
       return { value: databaseUrl };
     },
     ...startersOf('decisioning'),
@@ -110,11 +112,11 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   };
 }
 
-async function migrateDatabase(databaseUrl: string, log: Log): Promise<void> {
+async function migrateDatabase(databaseUrl: string, tls: ClientTls | undefined, log: Log): Promise<void> {
   const startedAt = performance.now();
   // Loaded here and not at the top: reading MikroORM takes longer than everything before this line.
   const { migrate } = await import('@prequal/persistence');
-  const applied = await migrate({ databaseUrl }).catch((error: Error) => {
+  const applied = await migrate({ databaseUrl, tls }).catch((error: Error) => {
     throw new Error(
       `The database could not be migrated: ${error.message || String(error)}. See that the server of DATABASE_URL runs and that its database and user exist.`,
       { cause: error },

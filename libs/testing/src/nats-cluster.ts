@@ -29,7 +29,7 @@ export async function startTestNatsCluster(): Promise<TestNatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'prequal-nats-cluster-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const binary = inject('natsServerBinary');
-  const cluster = await startNatsCluster({ binary, storeDir: folder, size: 3, port: 0 });
+  const cluster = await startNatsCluster({ binary, storeDir: folder, size: 3, port: 0, routePassword: 'route' });
   const running: (NatsServer | undefined)[] = [...cluster.nodes];
   stack.defer(async () => {
     for (const node of running) await node?.[Symbol.asyncDispose]();

@@ -1,14 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startNatsServer } from '@prequal/local-stack';
+import { natsUrlFor, restrictedUsers, startNatsServer } from '@prequal/local-stack';
 import { type Broker, connectBroker } from '@prequal/messaging';
+import { type NatsUser, natsUsers } from '@prequal/schema';
 import { inject, vi } from 'vitest';
 import { quiet } from './log.ts';
 
 /** A nats-server of its own with an empty JetStream. Disposing it fails when somebody is still connected. */
 export type TestNats = AsyncDisposable & {
+  /** of a user who may do anything */
   url: string;
+  /** for a service, which may do what it needs */
+  urls: Record<NatsUser, string>;
   /** Stops the server; disposing the answer starts it again, on the same port and with its streams. */
   away: () => Promise<AsyncDisposable>;
   /** The same, and everything it had stored is gone when it starts again. */
@@ -19,11 +23,20 @@ export type TestNats = AsyncDisposable & {
   connections: () => Promise<{ name: string; subscriptions: string[] }[]>;
 };
 
+/** As for the database, each user's password is its name. */
+const passwords = Object.fromEntries(natsUsers.map((user) => [user, user])) as Record<NatsUser, string>;
+const admin = { user: 'test', password: 'test' };
+/** The users of the system, and one who may do anything. */
+export const testNatsUsers = [...restrictedUsers(passwords), admin];
+
 export async function startTestNats(): Promise<TestNats> {
   const folder = await mkdtemp(join(tmpdir(), 'prequal-nats-'));
-  const start = (port: number) => startNatsServer({ binary: inject('natsServerBinary'), storeDir: folder, port });
+  const binary = inject('natsServerBinary');
+  const start = (port: number) => startNatsServer({ binary, storeDir: folder, port, users: testNatsUsers });
   let server = await start(0);
-  const broker = connectBroker({ natsUrl: server.url, name: 'test', log: quiet });
+  const url = natsUrlFor(server.url, admin);
+  const urlOf = (user: NatsUser) => natsUrlFor(server.url, { user, password: passwords[user] });
+  const broker = connectBroker({ natsUrl: url, name: 'test', log: quiet });
   const connections = async () => {
     const answer = await fetch(`${server.monitorUrl}/connz?subs=1`);
     const { connections: known } = (await answer.json()) as {
@@ -40,7 +53,8 @@ export async function startTestNats(): Promise<TestNats> {
     };
   };
   return {
-    url: server.url,
+    url,
+    urls: Object.fromEntries(natsUsers.map((user) => [user, urlOf(user)])) as Record<NatsUser, string>,
     away,
     wiped: async () => {
       const outage = await away();
