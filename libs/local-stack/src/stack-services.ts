@@ -25,7 +25,7 @@ export type ServiceEnvOptions = {
 /** What a service has no business with, even when our own environment holds it. */
 const withheld: Record<ServiceName, readonly string[]> = {
   gateway: ['BUREAU_TOKEN'],
-  scoring: ['DATABASE_URL', 'PAN_INDEX_KEYS'],
+  scoring: ['DATABASE_URL', 'DATABASE_TLS_CERT_FILE', 'DATABASE_TLS_KEY_FILE', 'PAN_INDEX_KEYS'],
   decisioning: ['PAN_ENCRYPTION_KEYS', 'PAN_INDEX_KEYS', 'BUREAU_TOKEN'],
 };
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { inboxPrefixOf } from '@prequal/schema';
 import { backoffMs, type ClientTls, type Logger } from '@prequal/service';
 import { connect, Events, type JetStreamClient, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
+import { serversIn } from './nats-servers.ts';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
 export class BrokerAwayError extends Error {
@@ -60,7 +60,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
   let nc: NatsConnection | undefined;
   let connected = false;
   const stopping = new AbortController();
-  const whereAndWho = { ...serversIn(natsUrl), ...(tls && { tls }) };
+  const whereAndWho = serversIn(natsUrl, tls);
 
   const becomeConnected = () => {
     connected = true;
@@ -156,24 +156,5 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
       connected = false;
       await nc?.close();
     },
-  };
-}
-
-/**
- * The client leaves a user and password in an address aside, so they are taken out of it; the user of the first
- * address that has one is that of all. Each user has an inbox of its own, where no other may listen.
- */
-function serversIn(natsUrl: string) {
-  const urls = natsUrl.split(',').map((url) => new URL(url.trim()));
-  const named = urls.find(({ username }) => username !== '');
-  const user = decodeURIComponent(named?.username ?? '');
-  return {
-    servers: urls.map(({ host }) => host),
-    ...(named && {
-      user,
-      pass: decodeURIComponent(named.password),
-      inboxPrefix: inboxPrefixOf(user.replaceAll(/[^\w-]/g, '_')),
-    }),
-    ...(urls.some(({ protocol }) => protocol === 'tls:') && { tls: {} }),
   };
 }

@@ -177,20 +177,21 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   }
 
   async function run(): Promise<void> {
+    let waiting = false;
     for (let attempt = 1; !stopping.signal.aborted; attempt += 1) {
-      let waiting = false;
       try {
         await pull();
         attempt = 0;
       } catch (error) {
         if (stopping.signal.aborted) return;
+        const wasWaiting = waiting && !pulling;
         pulling = false;
         // The stream or the consumer was deleted, or the server has lost its store.
         const isMissing = isNotFound(error);
         if (isMissing) provisioned = false;
         waiting = isMissing && replicas === undefined;
-        if (waiting)
-          log.warn({ consumer: name, attempt }, 'waiting for decisioning to make the stream and its consumer');
+        if (wasWaiting && waiting) log.debug({ consumer: name, attempt }, 'still waiting for the consumer');
+        else if (waiting) log.warn({ consumer: name }, 'waiting for decisioning to make the stream and its consumer');
         else log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
       const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, waiting ? missing : restart);
