@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { readReadyFile } from '@prequal/local-stack';
-import { connectClient, runSql } from '@prequal/testing';
+import { connectBroker } from '@prequal/messaging';
+import { connectClient, quiet, recordedLog, runSql } from '@prequal/testing';
 import { expect, test, vi } from 'vitest';
 import { alive, isAlive, npmRun, readyFileOf, temporaryDataDir } from './npm-run.ts';
 import { submit, watchToEnd } from './stack.ts';
@@ -24,6 +25,14 @@ test('npm start serves the whole path, restarts what dies, and stops in order', 
     await vi.waitFor(() =>
       expect(output()).toMatch(/PRE_APPROVED in \d+ ms[\s\S]*GraphiQL: http:\/\/127\.0\.0\.1:\d+\/graphql/),
     );
+    await using operator = connectBroker({ natsUrl: ready.natsUrl, name: 'test', log: quiet });
+    const { jsm } = await operator.jetStream();
+    expect((await jsm.streams.info('LOAN_STATUS')).state.messages).toBe(1);
+    const { log, lines } = recordedLog();
+    await using nobody = connectBroker({ natsUrl: ready.natsUrl.replace(/\/\/.*@/, '//'), name: 'test', log });
+    await vi.waitFor(() => expect(lines.join('')).toContain('AUTHORIZATION_VIOLATION'));
+    expect(nobody.isConnected()).toBe(false);
+
     await using client = connectClient(ready.gatewayUrl);
     const first = await submit(client);
     expect((await watchToEnd(client, first)).at(-1)).toMatchObject({ status: 'PRE_APPROVED' });

@@ -95,3 +95,17 @@ test('each service gets what it needs and none of what it has no business with',
   for (const name of ['gateway', 'scoring', 'decisioning'] as const)
     expect(names(name).filter((variable) => /_(DATABASE|NATS)_URL$/.test(variable))).toEqual([]);
 });
+
+test('TLS is refused where npm start does not use it, and a service has its own user of a given NATS', () => {
+  expect(() => readStackConfig({ NATS_TLS_CA_FILE: 'x', DATABASE_TLS_CA_FILE: 'x' }, '/repo')).toThrow(
+    /DATABASE_TLS_CA_FILE: is only used with DATABASE_URL\n +NATS_TLS_CA_FILE: is only used with NATS_URL/,
+  );
+  expect(() => readStackConfig({ GATEWAY_TLS_CERT_FILE: 'x' }, '/repo')).toThrow(
+    /GATEWAY_TLS_CERT_FILE: is not used by npm start/,
+  );
+  const given = { NATS_URL: 'nats://x:4222', NATS_TLS_CA_FILE: 'x', SCORING_NATS_URL: 'nats://scoring:s@x:4222' };
+  expect(readStackConfig(given, '/repo')).toMatchObject({
+    natsUrl: 'nats://x:4222',
+    natsUrls: { gateway: undefined, scoring: 'nats://scoring:s@x:4222', decisioning: undefined },
+  });
+});

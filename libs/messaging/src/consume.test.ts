@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { streams } from '@prequal/schema';
+import { createEvent, streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
-import { quiet, type TestNats, test } from '@prequal/testing';
+import { quiet, recordedLog, type TestNats, test } from '@prequal/testing';
 import { expect, vi } from 'vitest';
+import { connectBroker } from './connect.ts';
 import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
 import { type Report, report } from './credit-report.fixture.ts';
-import { provision } from './provision.ts';
+import { keepProvisioned, provision } from './provision.ts';
 import { publishMessage, toMessage } from './publish.ts';
 
 const provisioning = { replicas: 1, ackWaitMs: 30_000 };
@@ -30,6 +31,16 @@ function consuming(nats: TestNats, options: Partial<ConsumeOptions<Report>> = {}
   });
   return { consumer, handled };
 }
+
+const submitted = () =>
+  createEvent('applicationSubmitted', {
+    id: randomUUID(),
+    source: 'gateway',
+    applicationId: randomUUID(),
+    time: new Date(),
+    trace: { correlationId: 'c-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+    data: { panCiphertext: 'AAAA', monthlyIncomeInr: 50_000_00, loanAmountInr: 500_000_00, loanType: 'AUTO' },
+  });
 
 const send = (nats: TestNats, event: Report) => publishMessage(nats.broker, toMessage('creditReportGenerated', event));
 
@@ -181,6 +192,49 @@ test('a consumer that was deleted is provisioned again and goes on', async ({ na
   const after = report();
   await vi.waitFor(() => send(nats, after), 10_000);
   await vi.waitFor(() => expect(handled).toContain(after.id), 15_000);
+});
+
+test('a worker that may not provision waits until another one has, again when the store was wiped', {
+  timeout: 60_000,
+}, async ({ nats }) => {
+  const { jsm } = await nats.broker.jetStream();
+  for (const name of Object.keys(streams)) await jsm.streams.delete(name).catch(() => undefined);
+  const { log, lines } = recordedLog();
+  const broker = connectBroker({ natsUrl: nats.urls.scoring, name: 'scoring', log });
+  const handled: string[] = [];
+  const worker = consume('scoring', {
+    broker,
+    log,
+    metrics: createMetrics('test'),
+    provisioning: { ackWaitMs: 30_000 },
+    retryDelaysMs: [0],
+    limits: { maxItems: 1, maxConcurrent: 1 },
+    isOutage: () => false,
+    handle: oneByOne(async (event) => void handled.push(event.subject)),
+  });
+  await using owned = new AsyncDisposableStack();
+  owned.use(broker);
+  owned.use(worker);
+  await vi.waitFor(() => expect(lines.join('')).toContain('waiting for decisioning'), 10_000);
+  expect(worker.isConsuming()).toBe(false);
+  const decisioning = owned.use(connectBroker({ natsUrl: nats.urls.decisioning, name: 'decisioning', log: quiet }));
+  owned.use(keepProvisioned(decisioning, provisioning, quiet));
+  const gateway = owned.use(connectBroker({ natsUrl: nats.urls.gateway, name: 'gateway', log: quiet }));
+  const handledNow = async () => {
+    const event = submitted();
+    const message = toMessage('applicationSubmitted', event);
+    await vi.waitFor(() => publishMessage(gateway, message), { timeout: 15_000, interval: 100 });
+    await vi.waitFor(() => expect(handled).toContain(event.subject), 15_000);
+  };
+  await handledNow();
+  {
+    await using _outage = await nats.wiped();
+  }
+  await handledNow();
+  // While nothing disconnects, somebody has to look.
+  await jsm.streams.delete('LOAN_APPLICATIONS');
+  await handledNow();
+  expect(lines.filter((line) => line.includes('waiting for decisioning')).length).toBeLessThan(6);
 });
 
 test('stopping waits for what is in hand; what was not handled is delivered to the next', async ({ nats }) => {
