@@ -267,7 +267,7 @@ describe('the files of the image, run outside a container', () => {
   });
 
   test('the migration completes; each service starts, is healthy, stops in order, and then is not', {
-    timeout: 60_000,
+    timeout: 90_000,
   }, async ({ nats }) => {
     await using owned = new AsyncDisposableStack();
     const data = await mkdtemp(path.join(tmpdir(), 'prequal-image-data-'));
@@ -305,7 +305,8 @@ describe('the files of the image, run outside a container', () => {
         owned.defer(() => void process.kill('SIGKILL'));
         const port = await portOf(process);
         const check = healthCommand(name).map((arg) => arg.replace(/(?<=127\.0\.0\.1:)\d+/, port));
-        await expect.poll(async () => (await run(check, {}, app)).code, { timeout: 10_000 }).toBe(0);
+        // Scoring waits for what decisioning makes.
+        await expect.poll(async () => (await run(check, {}, app)).code, { timeout: 30_000 }).toBe(0);
         process.kill('SIGTERM');
         const [code] = await once(process, 'exit');
         expect([name, code]).toEqual([name, 0]);
