@@ -46,6 +46,23 @@ export const linkFaults: Fault[] = [
     }),
   },
   {
+    // Alone: what is decided meanwhile is published to everybody else.
+    name: 'gateway-without-nats',
+    run: async (world, random, lasts) => {
+      const [link] = random.some(
+        world.system.serverLinks.filter(({ name }) => /^gateway-.*>nats$/.test(name)),
+        1,
+      );
+      using taken = link && world.take(link.name);
+      if (!link || !taken) return world.note('skipped');
+      world.note('hits', { links: [link.name] });
+      link.refuse(true);
+      link.cut();
+      await lasts(6_000);
+      link.refuse(false);
+    },
+  },
+  {
     name: 'link-hold',
     run: onLinks(async (links, _random, lasts) => {
       for (const link of links) link.hold(true);

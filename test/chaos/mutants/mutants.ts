@@ -23,8 +23,7 @@ const setting = (faults: string, more: Partial<Setting> = {}): Setting => ({
 
 const processes = setting('kill,stop,term');
 const brokerAway = setting('nats-kill,nats-restart,link-cut');
-/** Long enough for one gateway alone to be away while the others go on. */
-const linksCut = setting('link-cut,link-hold', { seconds: 40, rate: 30 });
+const gatewayAway = setting('gateway-without-nats', { rate: 30 });
 const slowLinks = setting('link-delay');
 const databaseAway = setting('postgres-immediate,postgres-terminate,postgres-read-only');
 const gatewaysReplaced = setting('rolling-restart', { seconds: 30, rate: 20 });
@@ -154,7 +153,7 @@ export const mutants: Mutant[] = [
         to: '    await broker.flush();\n',
       },
     ],
-    run: linksCut,
+    run: gatewayAway,
   },
   {
     name: 'updates passed on whatever was seen before',
