@@ -13,7 +13,10 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
   if (!cause) return withoutPan(error);
   const at = { ...(error.nodes && { nodes: error.nodes }), ...(error.path && { path: error.path }) };
   if (cause instanceof Refusal) {
-    return new GraphQLError(cause.message, { ...at, extensions: { code: cause.code, ...cause.details } });
+    return new GraphQLError(cause.message, {
+      ...at,
+      extensions: { code: cause.code, ...cause.details, ...httpOf(cause) },
+    });
   }
   const { correlationId } = trace;
   if (cause instanceof OverloadedError || isDatabaseAway(cause)) {
@@ -27,6 +30,21 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
     ...at,
     extensions: { code: 'INTERNAL', correlationId },
   });
+}
+
+/** What the HTTP answer says besides; on other transports it is taken out again. */
+function httpOf({ code, details }: Refusal): object {
+  if (code !== 'RATE_LIMITED') return {};
+  const seconds = Math.ceil(Number(details['retryAfterMs']) / 1_000);
+  return { http: { status: 429, headers: { 'retry-after': String(seconds) } } };
+}
+
+/** For a transport that has no status and no headers. */
+export function withoutHttp(error: GraphQLError): GraphQLError {
+  const { http, ...extensions } = error.extensions;
+  if (http === undefined) return error;
+  const { message, nodes, path } = error;
+  return new GraphQLError(message, { ...(nodes && { nodes }), ...(path && { path }), extensions });
 }
 
 /**

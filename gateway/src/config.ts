@@ -2,6 +2,7 @@ import { developmentKeyRules, keyRing } from '@prequal/pan';
 import { commonConfig, databaseConfig, gatewayTlsConfig, port, positiveInt, tlsRules } from '@prequal/service';
 import { z } from 'zod';
 import { authConfig, authRules } from './auth-config.ts';
+import { limitsConfig } from './limits-config.ts';
 
 export const gatewayConfig = {
   ...commonConfig,
@@ -30,7 +31,7 @@ export const gatewayConfig = {
   RECONCILE_AFTER_MS: positiveInt(120_000),
   /** Each watched application is looked up again at least this often, in case the network lost a change. */
   STATUS_SWEEP_MS: positiveInt(60_000),
-  GATEWAY_MAX_BODY_BYTES: positiveInt(32 * 1024),
+  ...limitsConfig,
   /** Whoever sends it in `x-prequal-synthetic` submits a test of the system and not an application. */
   SYNTHETIC_TOKEN: z.string().min(16).optional(),
 };

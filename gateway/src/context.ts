@@ -19,6 +19,10 @@ export type RequestFacts = {
   trace: Trace;
   viewer: Viewer | Refusal;
   synthetic: boolean;
+  /** whose limits it counts against, see `clientAddress` */
+  address: string;
+  /** what can be sent over the transport it came by */
+  carries: { answers: boolean; streams: boolean };
   /** fires when nobody waits for an answer any more */
   gone: AbortSignal;
 };

@@ -1,32 +1,31 @@
 import { Refusal } from '@prequal/schema';
 import type { Logger } from '@prequal/service';
-import { type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
+import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
-import { checkArguments, validateDocument } from './check-document.ts';
-import { toClientError, toClientResult, toRefusedError, unreadable, withoutPan } from './client-errors.ts';
+import { checkArguments } from './check-document.ts';
+import { toClientError, toClientResult, toRefusedError, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
+import type { DocumentGate } from './document-gate.ts';
 
-type ParseFunction = (source: string, options: ParseOptions) => unknown;
+type ParseFunction = (source: string, options: ParseOptions) => DocumentNode;
 
 type Operation = { args: ExecutionArgs; setResultAndStopExecution: (result: ExecutionResult) => void };
 
-/** True when the input is sound; otherwise the operation ends with what is wrong with it. */
-function inputIsSound({ args, setResultAndStopExecution }: Operation): boolean {
-  const errors = checkArguments(args);
+/** True when it may run; otherwise the operation ends with what is wrong with it. */
+function mayRun({ args, setResultAndStopExecution }: Operation, kind: 'answers' | 'streams'): boolean {
+  const { carries } = args.contextValue as RequestContext;
+  const errors = carries[kind] ? checkArguments(args) : [wrongTransport(kind)];
   if (errors.length > 0) setResultAndStopExecution({ errors });
   return errors.length === 0;
 }
 
-/** most lexical tokens of a document; the API's own examples have fewer than a hundred */
-const maxTokens = 2_000;
-
-function parseLimited(parse: ParseFunction, source: string, options: ParseOptions): unknown {
-  try {
-    return parse(source, { ...options, maxTokens });
-  } catch (error) {
-    // Deep nesting exhausts the stack of the parser.
-    throw error instanceof RangeError ? unreadable() : error;
+function wrongTransport(kind: 'answers' | 'streams'): GraphQLError {
+  if (kind === 'answers') {
+    const message = 'Here only subscriptions are served. Send queries and mutations as JSON over HTTP.';
+    return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
   }
+  const message = 'Subscriptions are served over WebSocket, or over HTTP with the header accept: text/event-stream.';
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 406 } } });
 }
 
 // What a stream throws comes as it was thrown, and would pass for an error about the client's document.
@@ -36,14 +35,17 @@ function asGraphQLError(error: unknown): GraphQLError {
 }
 
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
-export function prequalPlugin(log: Logger): Plugin<RequestContext, RequestFacts> {
+export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestContext, RequestFacts> {
   return {
     // Before the document is looked at. On a WebSocket the socket itself is refused.
-    onParams({ context: { viewer }, setResult }) {
-      if (viewer instanceof Refusal) setResult({ errors: [toRefusedError(viewer)] });
+    onParams({ context: { viewer }, params, setParams, setResult }) {
+      if (viewer instanceof Refusal) return setResult({ errors: [toRefusedError(viewer)] });
+      const query = gate.admit(params);
+      if (query instanceof GraphQLError) setResult({ errors: [query] });
+      else if (query !== params.query) setParams({ ...params, query });
     },
     onParse({ parseFn, setParseFn }) {
-      setParseFn((source: string, options: ParseOptions) => parseLimited(parseFn, source, options));
+      setParseFn((source: string, options: ParseOptions) => gate.parse(parseFn as ParseFunction, source, options));
     },
     onResultProcess(answer) {
       const { result } = answer;
@@ -51,10 +53,10 @@ export function prequalPlugin(log: Logger): Plugin<RequestContext, RequestFacts>
       answer.setResult({ ...result, errors: result.errors.map(withoutPan) });
     },
     onValidate({ setValidationFn }) {
-      setValidationFn(validateDocument);
+      setValidationFn(gate.validate);
     },
     onExecute(operation) {
-      if (!inputIsSound(operation)) return undefined;
+      if (!mayRun(operation, 'answers')) return undefined;
       const { trace } = operation.args.contextValue;
       return {
         onExecuteDone({ result, setResult }) {
@@ -63,7 +65,7 @@ export function prequalPlugin(log: Logger): Plugin<RequestContext, RequestFacts>
       };
     },
     onSubscribe(operation) {
-      if (!inputIsSound(operation)) return undefined;
+      if (!mayRun(operation, 'streams')) return undefined;
       const { trace } = operation.args.contextValue;
       return {
         onSubscribeResult({ result, setResult }) {

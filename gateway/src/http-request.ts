@@ -1,11 +1,14 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RefusalCode } from '@prequal/schema';
+import type { NoPlace } from './stream-limits.ts';
 
 /** Why a request is not even read as GraphQL; the sentence tells the client what to do. */
 export type HttpRefusal = {
-  status: 400 | 413 | 415 | 503;
-  code: Extract<RefusalCode, 'BAD_REQUEST' | 'PAYLOAD_TOO_LARGE' | 'UNAVAILABLE'>;
+  status: 400 | 405 | 413 | 415 | 429 | 503;
+  code: Extract<RefusalCode, 'BAD_REQUEST' | 'PAYLOAD_TOO_LARGE' | 'RATE_LIMITED' | 'UNAVAILABLE'>;
   message: string;
+  headers?: Record<string, string>;
+  details?: Record<string, unknown>;
 };
 
 /**
@@ -25,10 +28,12 @@ export function refusalOf(
   if (!URL.canParse(request.url ?? '', base)) return badRequest('The address or the Host header is not valid.');
   if (request.method === 'POST') {
     // A form could be sent by any page; JSON asks the browser's permission first.
-    if (!/^application\/json\b/i.test(headerOf(request, 'content-type') ?? '')) {
+    if (!/^application\/json\s*(;|$)/i.test(headerOf(request, 'content-type') ?? '')) {
       return { ...badRequest('Send JSON with the header content-type: application/json.'), status: 415 };
     }
-    if (typeof jsonObject(body)?.['query'] !== 'string') {
+    const sent = jsonObject(body);
+    // Without a document of its own when it names a registered one.
+    if (typeof sent?.['query'] !== 'string' && (sent?.['query'] != null || sent?.['extensions'] == null)) {
       return badRequest('The body is not a JSON object with a query and, if it needs them, variables.');
     }
   }
@@ -45,6 +50,24 @@ export const notYetServing: HttpRefusal = {
   code: 'UNAVAILABLE',
   message: 'The service is starting. Try again in a moment.',
 };
+
+export function noPlaceForStream({ reason, retryAfterSeconds }: NoPlace): HttpRefusal {
+  const headers = { 'retry-after': String(retryAfterSeconds) };
+  if (reason === 'all') {
+    const message = 'There are too many streams just now. Try again in a moment.';
+    return { status: 503, code: 'UNAVAILABLE', message, headers };
+  }
+  const message = 'There are too many streams from your address. Close one, or try again later.';
+  return { status: 429, code: 'RATE_LIMITED', message, headers, details: { retryAfterMs: retryAfterSeconds * 1_000 } };
+}
+
+export function sendRefusal(response: ServerResponse, refusal: HttpRefusal): void {
+  const { status, code, message, headers = {}, details = {} } = refusal;
+  // What is left of a body that was too large is not read.
+  const connection = status === 413 ? { connection: 'close' } : {};
+  response.writeHead(status, { 'content-type': 'application/json', ...headers, ...connection });
+  response.end(JSON.stringify({ errors: [{ message, extensions: { code, ...details } }] }));
+}
 
 function badRequest(message: string): HttpRefusal {
   return { status: 400, code: 'BAD_REQUEST', message };

@@ -4,11 +4,17 @@ import { answerHealth, type Health, type Logger, listen, pathOf, type ServerTls,
 import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
+import { acceptSockets } from './accept-sockets.ts';
+import { clientAddress } from './client-address.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
-import { headerOf, notYetServing, refusalOf } from './http-request.ts';
+import type { DocumentGate } from './document-gate.ts';
+import { headerOf, noPlaceForStream, notYetServing, refusalOf, sendRefusal } from './http-request.ts';
+import { setSecurityHeaders } from './security-headers.ts';
+import { cutSlowClients, type SlowClientLimits } from './slow-clients.ts';
+import type { StreamPlaces } from './stream-limits.ts';
 import { atInstant, type Identify } from './viewer.ts';
-import { graphqlOverWebSocket } from './websocket.ts';
+import { graphqlOverWebSocket, type SocketLimits } from './websocket.ts';
 
 type Yoga = YogaServerInstance<RequestFacts, RequestContext>;
 
@@ -21,6 +27,12 @@ export type ServerOptions = {
   maxBodyBytes: number;
   /** pages of other origins that may open a WebSocket */
   allowedOrigins: readonly string[];
+  trustedProxies: number;
+  hasGraphiql: boolean;
+  gate: DocumentGate;
+  places: StreamPlaces;
+  slowClients: SlowClientLimits;
+  sockets: SocketLimits & { maxFrameBytes: number; maxMessagesPerSecond: number };
   isSynthetic: (request: IncomingMessage) => boolean;
   identify: Identify;
   log: Logger;
@@ -35,8 +47,6 @@ export type GatewayServer = AsyncDisposable & {
 
 export const graphqlPath = '/graphql';
 
-/** frames of a WebSocket client: a subscription's document and variables fit many times */
-const maxFrameBytes = 16 * 1024;
 /** the close code after which clients connect again */
 const goingAway = 1001;
 /** a request that was accepted before the stop is given this long to be answered */
@@ -62,22 +72,27 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       traceparent: headerOf(request, 'traceparent'),
     });
     response.setHeader('x-correlation-id', trace.correlationId);
+    setSecurityHeaders(request, response, {
+      hasPage: options.hasGraphiql,
+      behindProxy: options.trustedProxies > 0,
+    });
     if (pathOf(request) === '/') {
       response.writeHead(302, { location: graphqlPath }).end();
       return;
     }
     const body = await readBody(request, options.maxBodyBytes);
     const refusal = refusalOf(request, body, options.maxBodyBytes);
-    if (refusal || !serving) {
-      const { status, code, message } = refusal ?? notYetServing;
-      // What is left of a body that was too large is not read.
-      const connection = status === 413 ? { connection: 'close' } : {};
-      response.writeHead(status, { 'content-type': 'application/json', ...connection });
-      response.end(JSON.stringify({ errors: [{ message, extensions: { code } }] }));
-      return;
+    if (refusal || !serving) return sendRefusal(response, refusal ?? notYetServing);
+    const address = clientAddress(request, options.trustedProxies);
+    const carries = carriedBy(request);
+    if (carries.streams) {
+      const place = options.places.enter(address, 'sse');
+      if (typeof place !== 'function') return sendRefusal(response, noPlaceForStream(place));
+      response.once('close', place);
+      if (response.closed) place();
+      // Proxies that buffer would hold back a status until the stream ends.
+      response.setHeader('x-accel-buffering', 'no');
     }
-    // Proxies that buffer would hold back a status until the stream ends.
-    if (headerOf(request, 'accept')?.includes('text/event-stream')) response.setHeader('x-accel-buffering', 'no');
     const gone = new AbortController();
     // With a reason of ours: the default one is an exception, and taking its stack costs more than all the rest.
     response.once('close', () => gone.abort('closed'));
@@ -90,7 +105,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       const streams = /event-stream|multipart/.test(headerOf(request, 'accept') ?? '');
       atInstant(expiresAtMs, gone.signal, () => (streams || response.headersSent) && response.destroy());
     }
-    const facts = { trace, viewer, synthetic, gone: gone.signal };
+    const facts = { trace, viewer, synthetic, address, carries, gone: gone.signal };
     await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
@@ -103,22 +118,28 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       response.destroy();
     });
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes });
-  server.on('upgrade', (request, socket, head) => {
-    if (stopping || !serving || pathOf(request) !== graphqlPath || !isAllowedOrigin(request, options.allowedOrigins)) {
-      socket.destroy();
-    } else {
-      sockets.handleUpgrade(request, socket, head, (opened) => {
-        sockets.emit('connection', opened, request);
-        // The library would print a client's protocol error on the console. ws has closed the socket by then.
-        opened.removeAllListeners('error');
-        opened.on('error', (error) => log.debug({ err: error }, 'a WebSocket client broke the protocol'));
-      });
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: options.sockets.maxFrameBytes });
+  acceptSockets(server, sockets, {
+    path: graphqlPath,
+    isOpen: () => !stopping && serving !== undefined,
+    allowedOrigins: options.allowedOrigins,
+    places: options.places,
+    maxMessagesPerSecond: options.sockets.maxMessagesPerSecond,
+    trustedProxies: options.trustedProxies,
+    log,
+  });
+  const slowness = cutSlowClients(options.slowClients, function* () {
+    for (const socket of sockets.clients) {
+      yield { client: socket, waitingBytes: socket.bufferedAmount, cut: () => socket.terminate() };
+    }
+    for (const response of open) {
+      yield { client: response, waitingBytes: response.writableLength, cut: () => response.destroy() };
     }
   });
   const url = await listen(server, options.address);
 
   async function stop(): Promise<void> {
+    slowness[Symbol.dispose]();
     const closed = new Promise((resolve) => server.close(resolve));
     // A connection that has been answered is kept for the next request; there is none to come.
     const idle = setInterval(() => server.closeIdleConnections(), 50);
@@ -141,7 +162,10 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   return {
     url,
     serve: (yoga) => {
-      serving = { yoga, sockets: useServer(graphqlOverWebSocket(yoga, options.identify), sockets) };
+      serving = {
+        yoga,
+        sockets: useServer(graphqlOverWebSocket(yoga, options.identify, options.gate, options.sockets), sockets),
+      };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };
@@ -154,11 +178,11 @@ function createDoor(tls: ServerTls | undefined, answer: RequestListener) {
   return createTlsServer({ cert, key, ...mutual, minVersion: 'TLSv1.2', handshakeTimeout: handshakeLimitMs }, answer);
 }
 
-/** Before the upgrade: a page of another origin must not open a socket in its visitor's name. */
-function isAllowedOrigin(request: IncomingMessage, allowed: readonly string[]): boolean {
-  const origin = headerOf(request, 'origin');
-  if (origin === undefined || allowed.includes(origin)) return true;
-  return URL.canParse(origin) && new URL(origin).host === headerOf(request, 'host');
+/** A client that names event streams alone gets nothing else; without naming them it gets none. */
+function carriedBy(request: IncomingMessage): { answers: boolean; streams: boolean } {
+  const accept = headerOf(request, 'accept')?.toLowerCase() ?? '*/*';
+  const streams = accept.includes('text/event-stream');
+  return { streams, answers: !streams || /json|\*\/\*/.test(accept) };
 }
 
 function isEventStream(response: ServerResponse): boolean {

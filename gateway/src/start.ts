@@ -20,22 +20,27 @@ import {
 } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
-import { gatewayConfig, gatewayRules } from './config.ts';
+import { type GatewayConfig, gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
+import { createDocumentGate } from './document-gate.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { prequalPlugin } from './graphql-plugin.ts';
 import { identifyBy } from './identify-by.ts';
+import { withDevelopmentLimits } from './limits-config.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createReadStatus } from './read-status.ts';
-import { graphqlPath, serveGateway } from './server.ts';
+import { graphqlPath, type ServerOptions, serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
+import { createStreamPlaces } from './stream-limits.ts';
 import { createSubmitApplication } from './submit-application.ts';
 import { resubmittedMessage } from './submitted-message.ts';
+import { readTrustedDocuments } from './trusted-documents.ts';
 
 /** Starts the gateway: the GraphQL API on HTTP, SSE and WebSocket. */
 export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
-  const complete = await withDevelopmentIssuer(await withDevelopmentKeys(env));
+  const complete = withDevelopmentLimits(await withDevelopmentIssuer(await withDevelopmentKeys(env)));
   const config = readConfig(gatewayConfig, complete, gatewayRules);
+  const gate = createDocumentGate(config, await readTrustedDocuments(config.GATEWAY_TRUSTED_DOCUMENTS));
   const log = createLog('gateway', config.LOG_LEVEL);
   const metrics = createMetrics('gateway');
   await using stack = new AsyncDisposableStack();
@@ -62,9 +67,9 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
         isServing: () => serving,
         metrics,
       },
-      address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
       tls: gatewayTls(config),
-      maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
+      ...doorLimits(config),
+      gate,
       allowedOrigins: config.CORS_ORIGINS,
       isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
       identify: identifyBy(config, log),
@@ -126,7 +131,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     schema: createSchema(),
     graphqlEndpoint: graphqlPath,
     context: (facts) => createContext(useCases, facts),
-    plugins: [prequalPlugin(log)],
+    plugins: [prequalPlugin(log, gate)],
     graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(database),
     renderGraphiQL,
     landingPage: false,
@@ -146,6 +151,29 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   });
   const owned = stack.move();
   return { url: door.url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function doorLimits(config: GatewayConfig) {
+  const trustedProxies = config.GATEWAY_TRUSTED_PROXIES;
+  return {
+    address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
+    maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
+    trustedProxies,
+    hasGraphiql: config.NODE_ENV !== 'production',
+    places: createStreamPlaces({
+      perAddress: config.GATEWAY_MAX_STREAMS_PER_ADDRESS,
+      total: config.GATEWAY_MAX_STREAMS,
+      socketsPerAddressPerMinute: config.GATEWAY_MAX_SOCKETS_PER_ADDRESS_PER_MINUTE,
+    }),
+    slowClients: { maxWaitingBytes: config.GATEWAY_SLOW_CLIENT_BYTES, maxSlowMs: config.GATEWAY_SLOW_CLIENT_MS },
+    sockets: {
+      trustedProxies,
+      maxFrameBytes: config.GATEWAY_MAX_FRAME_BYTES,
+      maxSubscriptions: config.GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET,
+      maxMessagesPerSecond: config.GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND,
+      initTimeoutMs: config.GATEWAY_INIT_TIMEOUT_MS,
+    },
+  } satisfies Partial<ServerOptions>;
 }
 
 // The library counts ids of the same millisecond up from the last one; with a sequence of our own all 74 bits are random.

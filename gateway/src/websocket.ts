@@ -6,8 +6,10 @@ import type { ServerOptions } from 'graphql-ws';
 import type { Extra } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { WebSocket } from 'ws';
-import { toRefusedError, unreadable, withoutPan } from './client-errors.ts';
+import { clientAddress } from './client-address.ts';
+import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
+import type { DocumentGate } from './document-gate.ts';
 import { atInstant, type Identify } from './viewer.ts';
 
 type Enveloped = { execute: typeof execute; subscribe: typeof subscribe };
@@ -19,12 +21,17 @@ const tryAgainLater = 1013;
 
 const expired = new Refusal('UNAUTHENTICATED', 'The token has expired. Get a new one.');
 
+export type SocketLimits = { maxSubscriptions: number; initTimeoutMs: number; trustedProxies: number };
+
 /** GraphQL over WebSocket (graphql-transport-ws) with the very functions and plugins that serve HTTP. */
 export function graphqlOverWebSocket(
   yoga: YogaServerInstance<RequestFacts, RequestContext>,
   identify: Identify,
+  gate: DocumentGate,
+  limits: SocketLimits,
 ): ServerOptions<Record<string, unknown>, Extra> {
   return {
+    connectionInitWaitTimeout: limits.initTimeoutMs,
     execute: (args) => enveloped(args).execute(args),
     subscribe: (args) => enveloped(args).subscribe(args),
     onConnect: async ({ extra: { socket, request }, connectionParams }) => {
@@ -45,9 +52,13 @@ export function graphqlOverWebSocket(
       }
       return true;
     },
-    onSubscribe: async ({ extra, connectionParams }, _id, payload) => {
+    onSubscribe: async ({ extra, connectionParams, subscriptions }, _id, payload) => {
       const { viewer, gone } = sessionOf(extra.socket);
-      if (viewer instanceof Refusal) return [toRefusedError(viewer)];
+      if (viewer instanceof Refusal) return [withoutHttp(toRefusedError(viewer))];
+      // Itself included.
+      if (Object.keys(subscriptions).length > limits.maxSubscriptions) return [tooMany(limits.maxSubscriptions)];
+      const query = gate.admit(payload);
+      if (query instanceof GraphQLError) return [withoutHttp(query)];
       const facts: RequestFacts = {
         trace: traceOf({
           correlationId:
@@ -56,13 +67,15 @@ export function graphqlOverWebSocket(
         }),
         viewer,
         synthetic: false,
+        address: clientAddress(extra.request, limits.trustedProxies),
+        carries: { answers: false, streams: true },
         gone,
       };
       const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped(facts);
       try {
-        const document = parse(payload.query);
+        const document = parse(query);
         const errors = validate(schema, document);
-        if (errors.length > 0) return errors.map(withoutPan);
+        if (errors.length > 0) return errors.map(withoutPan).map(withoutHttp);
         const args: ExecutionArgs = {
           schema,
           document,
@@ -74,10 +87,15 @@ export function graphqlOverWebSocket(
         return args;
       } catch (error) {
         // A throw would close the whole socket, with every other stream on it.
-        return [withoutPan(error instanceof GraphQLError ? error : unreadable())];
+        return [withoutHttp(withoutPan(error instanceof GraphQLError ? error : unreadable()))];
       }
     },
   };
+}
+
+function tooMany(max: number): GraphQLError {
+  const message = `This socket has ${max} subscriptions, the most it may. Complete one first, or open another socket.`;
+  return new GraphQLError(message, { extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', max } });
 }
 
 /** Who a socket belongs to, for all operations it carries, and the signal that it is closed. */

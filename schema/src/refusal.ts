@@ -9,7 +9,12 @@ export type RefusalCode =
   | 'FORBIDDEN'
   | 'UNAVAILABLE'
   | 'BAD_REQUEST'
-  | 'PAYLOAD_TOO_LARGE';
+  | 'PAYLOAD_TOO_LARGE'
+  | 'QUERY_TOO_COMPLEX'
+  | 'VARIABLES_TOO_LARGE'
+  | 'DOCUMENT_NOT_TRUSTED'
+  | 'TOO_MANY_SUBSCRIPTIONS'
+  | 'RATE_LIMITED';
 
 /** One offending field. Never carries the offending value: it may be a PAN. */
 export type InputIssue = {
