@@ -28,7 +28,7 @@ export async function failureOf(
   }
 }
 
-export type RawSocket = AsyncDisposable & {
+type RawSocket = AsyncDisposable & {
   socket: WebSocket;
   send: (message: unknown) => void;
   /** the next message that has come and was not taken yet */
@@ -44,11 +44,8 @@ export const watch = (id: string, subscriptionId: string) => ({
 });
 
 /** A WebSocket without a library on it, to say what no client says. */
-export async function rawSocket(
-  gatewayUrl: string,
-  { protocol = 'graphql-transport-ws', init = true }: { protocol?: string; init?: boolean } = {},
-): Promise<RawSocket> {
-  const socket = new WebSocket(`${gatewayUrl.replace('http', 'ws')}/graphql`, protocol);
+export async function rawSocket(gatewayUrl: string, { init = true }: { init?: boolean } = {}): Promise<RawSocket> {
+  const socket = new WebSocket(`${gatewayUrl.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
   const messages: unknown[] = [];
   let wake: (() => void) | undefined;
   socket.on('message', (data: Buffer) => {

@@ -35,6 +35,7 @@ export function acceptSockets(server: Server, sockets: WebSocketServer, rules: S
     socket.once('close', place);
     sockets.handleUpgrade(request, socket, head, (opened) => {
       limitPace(opened, rules.maxMessagesPerSecond);
+      keepQuiet(opened);
       sockets.emit('connection', opened, request);
       // The library would print a client's protocol error on the console. ws has closed the socket by then.
       opened.removeAllListeners('error');
@@ -54,6 +55,14 @@ function limitPace(socket: WebSocket, maxPerSecond: number): void {
   };
   socket.on('message', count);
   socket.on('ping', count);
+}
+
+/** What could not be written was for a socket that is gone, as its close tells; the library would print each time. */
+function keepQuiet(socket: WebSocket): void {
+  const send = socket.send.bind(socket) as (data: string, sent: () => void) => void;
+  socket.send = (data: unknown, sent?: unknown) => {
+    send(data as string, () => typeof sent === 'function' && sent());
+  };
 }
 
 /** Before the upgrade: a page of another origin must not open a socket in its visitor's name. */

@@ -42,7 +42,9 @@ export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestCo
       if (viewer instanceof Refusal) return setResult({ errors: [toRefusedError(viewer)] });
       const query = gate.admit(params);
       if (query instanceof GraphQLError) setResult({ errors: [query] });
-      else if (query !== params.query) setParams({ ...params, query });
+      // A refused one stays; but the library's next check would complain in its own words that there is none.
+      const shown = query instanceof GraphQLError ? (params.query ?? '') : query;
+      if (shown !== params.query) setParams({ ...params, query: shown });
     },
     onParse({ parseFn, setParseFn }) {
       setParseFn((source: string, options: ParseOptions) => gate.parse(parseFn as ParseFunction, source, options));
