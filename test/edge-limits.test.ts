@@ -164,7 +164,10 @@ describe('registered documents', () => {
     await using raw = await rawSocket(gateway.url);
     const extensions = { persistedQuery: { sha256Hash: hashOf(registered[1] ?? '') } };
     raw.send({ id: '1', type: 'subscribe', payload: { query: '', extensions } });
-    expect(await raw.next()).toMatchObject({ type: 'next', payload: { errors: [{ extensions: { code: 'NOT_FOUND' } }] } });
+    expect(await raw.next()).toMatchObject({
+      type: 'next',
+      payload: { errors: [{ extensions: { code: 'NOT_FOUND' } }] },
+    });
   });
 
   test('under a wrong hash keep the gateway from starting', async ({ stack }) => {

@@ -45,9 +45,9 @@ export function acceptSockets(server: Server, sockets: WebSocketServer, rules: S
 }
 
 function limitPace(socket: WebSocket, maxPerSecond: number): void {
-  const mayGoOn = createAllowances(maxPerSecond, 1_000);
+  const pace = createAllowances(maxPerSecond, 1_000);
   const count = () => {
-    if (mayGoOn('')) return;
+    if (pace.take('')) return;
     // What it sends until it is gone is not looked at any more.
     socket.removeAllListeners('message');
     socket.removeAllListeners('ping');

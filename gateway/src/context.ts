@@ -33,14 +33,14 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext({ submitApplication, reader, watching }: UseCases, facts: RequestFacts): RequestContext {
-  const { viewer, trace, synthetic, gone } = facts;
+  const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
   const sight = sightOf(viewer);
   return {
     ...facts,
     viewer,
-    submitApplication: (input) => submitApplication({ input, owner: sight.subject, trace, synthetic }),
+    submitApplication: (input) => submitApplication({ input, owner: sight.subject, address, trace, synthetic }),
     findApplication: async (id) => {
       const uuid = toUuid(id);
       return uuid === undefined ? undefined : reader.findApplication({ id: uuid, ...sight });

@@ -4,7 +4,7 @@ import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
-import { createRelay, openDatabase, startReconciler, whenSchemaIsCurrent } from '@prequal/persistence';
+import { createRelay, openDatabase, startReconciler, statementClient, whenSchemaIsCurrent } from '@prequal/persistence';
 import { outboxes } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import {
@@ -23,8 +23,10 @@ import { v7 } from 'uuid';
 import { type GatewayConfig, gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createDocumentGate } from './document-gate.ts';
+import { watchEventLoop } from './event-loop.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { prequalPlugin } from './graphql-plugin.ts';
+import { guardSubmissions } from './guard-submissions.ts';
 import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
 import { createApplicationReader } from './read-application.ts';
@@ -32,7 +34,8 @@ import { createReadStatus } from './read-status.ts';
 import { graphqlPath, type ServerOptions, serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createStreamPlaces } from './stream-limits.ts';
-import { createSubmitApplication } from './submit-application.ts';
+import { createSubmissionLimits } from './submission-limits.ts';
+import { createFindEarlier, createSubmitApplication } from './submit-application.ts';
 import { resubmittedMessage } from './submitted-message.ts';
 import { readTrustedDocuments } from './trusted-documents.ts';
 
@@ -110,20 +113,44 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     registers: [metrics],
   });
 
+  const refused = new Counter({
+    name: 'prequal_submissions_refused_total',
+    help: 'Submissions beyond a rate limit, or shed because the process was behind',
+    labelNames: ['reason'],
+    registers: [metrics],
+  });
+
   const reader = createApplicationReader(database);
+  const submitDeps = {
+    database,
+    relay,
+    findApplication: reader.findApplication,
+    encryptPan: createPanEncrypter(config.PAN_ENCRYPTION_KEYS),
+    indexPan: createKeyedDigest(config.PAN_INDEX_KEYS, 'pan-index'),
+    fingerprint: createKeyedDigest(config.PAN_INDEX_KEYS, 'idempotency-fingerprint'),
+    newId: unguessableId,
+    now: () => new Date(),
+    log,
+    maxWaiting: config.GATEWAY_MAX_WAITING_SUBMISSIONS,
+    countAccepted: () => accepted.inc(),
+  };
+  const digest = createKeyedDigest(config.PAN_INDEX_KEYS, 'rate-limit');
+  const limits = stack.use(
+    createSubmissionLimits(config, {
+      client: statementClient(database),
+      digest: (text) => digest(text).current.toString('base64url'),
+      log,
+    }),
+  );
+  const eventLoop = stack.use(watchEventLoop(config.GATEWAY_MAX_EVENT_LOOP_DELAY_MS));
   const useCases = {
     reader,
-    submitApplication: createSubmitApplication({
-      database,
-      relay,
-      findApplication: reader.findApplication,
-      encryptPan: createPanEncrypter(config.PAN_ENCRYPTION_KEYS),
-      indexPan: createKeyedDigest(config.PAN_INDEX_KEYS, 'pan-index'),
-      fingerprint: createKeyedDigest(config.PAN_INDEX_KEYS, 'idempotency-fingerprint'),
-      newId: unguessableId,
-      now: () => new Date(),
-      log,
-      countAccepted: () => accepted.inc(),
+    submitApplication: guardSubmissions({
+      submit: createSubmitApplication(submitDeps),
+      findEarlier: createFindEarlier(submitDeps),
+      limits,
+      isOverloaded: eventLoop.isBehind,
+      countRefused: (reason) => refused.inc({ reason }),
     }),
     watching: { feed, readStatus: createReadStatus(database, log) },
   };

@@ -14,12 +14,12 @@ const minuteMs = 60_000;
 
 export function createStreamPlaces(limits: StreamLimits): StreamPlaces {
   const open = new Map<string, number>();
-  const mayConnect = createAllowances(limits.socketsPerAddressPerMinute, minuteMs);
+  const connects = createAllowances(limits.socketsPerAddressPerMinute, minuteMs);
   let total = 0;
   return {
     count: () => total,
     enter: (address, kind) => {
-      if (kind === 'socket' && !mayConnect(address)) return { reason: 'rate', retryAfterSeconds: 60 };
+      if (kind === 'socket' && !connects.take(address)) return { reason: 'rate', retryAfterSeconds: 60 };
       if (total >= limits.total) return { reason: 'all', retryAfterSeconds: 5 };
       const ofAddress = open.get(address) ?? 0;
       if (ofAddress >= limits.perAddress) return { reason: 'address', retryAfterSeconds: 30 };
@@ -38,19 +38,36 @@ export function createStreamPlaces(limits: StreamLimits): StreamPlaces {
   };
 }
 
-/** True as long as a key has been seen at most `max` times in this window; forgets all keys when the window ends. */
-export function createAllowances(max: number, windowMs: number): (key: string) => boolean {
+export type Allowances = {
+  /** True when this key has been seen at most as often as allowed since the window began. */
+  take: (key: string) => boolean;
+  giveBack: (key: string) => void;
+};
+
+/** of one window; beyond, all begin anew, so that the memory stays bounded whoever comes */
+const maxKeys = 100_000;
+
+/** Counts by key in windows that begin and end for all keys together. */
+export function createAllowances(max: number, windowMs: number): Allowances {
   const seen = new Map<string, number>();
   let endsAt = 0;
-  return (key) => {
-    if (max === Number.POSITIVE_INFINITY) return true;
-    const now = performance.now();
-    if (now >= endsAt) {
-      seen.clear();
-      endsAt = now + windowMs;
-    }
-    const times = (seen.get(key) ?? 0) + 1;
-    seen.set(key, times);
-    return times <= max;
+  return {
+    take: (key) => {
+      if (max === Number.POSITIVE_INFINITY) return true;
+      const now = performance.now();
+      if (now >= endsAt || seen.size >= maxKeys) {
+        seen.clear();
+        endsAt = now + windowMs;
+      }
+      const times = (seen.get(key) ?? 0) + 1;
+      if (times > max) return false;
+      seen.set(key, times);
+      return true;
+    },
+    giveBack: (key) => {
+      const left = (seen.get(key) ?? 0) - 1;
+      if (left > 0) seen.set(key, left);
+      else seen.delete(key);
+    },
   };
 }

@@ -19,6 +19,8 @@ export type SubmitDeps = {
   newId: () => string;
   now: () => Date;
   log: Logger;
+  /** submissions that may wait for the database; one more is refused at once */
+  maxWaiting: number;
   /** told of each new application, tests of the system itself left out */
   countAccepted: () => void;
 };
@@ -27,14 +29,16 @@ export type Submission = {
   input: SubmitApplicationInput;
   /** the token's subject, whose application it is and whose idempotency key; null for anonymous callers */
   owner: string | null;
+  /** whom it counts for, see `clientAddress` */
+  address: string;
   synthetic: boolean;
   trace: Trace;
 };
 
 export type SubmitResult = { application: Application; replayed: boolean };
 
-/** some hundred milliseconds of work for a healthy database; one that hangs does not keep its callers for longer */
-const limits = { maxItems: 256, maxConcurrent: 3, maxWaiting: 10_000, maxWaitMs: 3_000 };
+/** a database that hangs does not keep its callers for longer */
+const limits = { maxItems: 256, maxConcurrent: 3, maxWaitMs: 3_000 };
 
 /**
  * Accepts applications. Each is stored with its first event, its outbox row and its idempotency key in
@@ -44,12 +48,16 @@ const limits = { maxItems: 256, maxConcurrent: 3, maxWaiting: 10_000, maxWaitMs:
 export function createSubmitApplication(deps: SubmitDeps): (submission: Submission) => Promise<SubmitResult> {
   const store = inBatches(
     isolatingBadItems((rows: readonly NewApplication[]) => storeAll(deps.database, rows), isDatabaseAway),
-    limits,
+    { ...limits, maxWaiting: deps.maxWaiting },
   );
   return async (submission) => {
     const row = prepare(deps, submission);
     const createdAt = await store(row);
-    if (createdAt === 'key-taken') return replay(deps, row);
+    if (createdAt === 'key-taken') {
+      const earlier = await replay(deps, row);
+      if (!earlier) throw new Error('an idempotency key that was taken is gone');
+      return earlier;
+    }
     deps.relay.send([row.message]);
     if (!submission.synthetic) deps.countAccepted();
     deps.log.info({ applicationId: row.id, ...submission.trace }, 'application accepted');
@@ -83,16 +91,13 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
   const { input, trace } = submission;
   const id = deps.newId();
   const panCiphertext = deps.encryptPan(input.panNumber, id);
-  const { idempotencyKey, ...stated } = input;
   return {
     id,
     panCiphertext,
     panIndex: deps.indexPan(input.panNumber).current,
     panMasked: maskPan(input.panNumber),
     submission,
-    keyDigest: idempotencyKey === null ? null : createHash('sha256').update(idempotencyKey).digest(),
-    // An array: the order of an object's keys is not part of what was said.
-    fingerprint: idempotencyKey === null ? null : deps.fingerprint(JSON.stringify(fingerprinted(stated))),
+    ...identityOf(deps, input),
     message: submittedMessage({
       eventId: deps.newId(),
       applicationId: id,
@@ -104,6 +109,17 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
       trace,
     }),
   };
+}
+
+/** What makes two submissions the same: the digest of their key, and that of what they say. */
+function identityOf(
+  { fingerprint }: Pick<SubmitDeps, 'fingerprint'>,
+  { idempotencyKey, ...stated }: SubmitApplicationInput,
+): Pick<NewApplication, 'keyDigest' | 'fingerprint'> {
+  if (idempotencyKey === null) return { keyDigest: null, fingerprint: null };
+  const keyDigest = createHash('sha256').update(idempotencyKey).digest();
+  // An array: the order of an object's keys is not part of what was said.
+  return { keyDigest, fingerprint: fingerprint(JSON.stringify(fingerprinted(stated))) };
 }
 
 function fingerprinted(input: Omit<SubmitApplicationInput, 'idempotencyKey'>): unknown[] {
@@ -165,13 +181,26 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
   return rows.map((row) => createdAt.get(row.id) ?? 'key-taken');
 }
 
+type ReplayDeps = Pick<SubmitDeps, 'database' | 'findApplication' | 'fingerprint'>;
+
+/** Finds the application that a submission repeats without storing anything. Throws `Refusal` IDEMPOTENCY_KEY_REUSED. */
+export function createFindEarlier(deps: ReplayDeps): (submission: Submission) => Promise<SubmitResult | undefined> {
+  return async (submission) => {
+    if (submission.input.idempotencyKey === null) return undefined;
+    return replay(deps, { submission, ...identityOf(deps, submission.input) });
+  };
+}
+
 /** The same key again: the first application when the input is the same, a refusal when it is not. */
-async function replay(deps: SubmitDeps, { submission, keyDigest, fingerprint }: NewApplication): Promise<SubmitResult> {
+async function replay(
+  deps: ReplayDeps,
+  { submission, keyDigest, fingerprint }: Pick<NewApplication, 'submission' | 'keyDigest' | 'fingerprint'>,
+): Promise<SubmitResult | undefined> {
   const { rows } = await sql<{ application_id: string; fingerprint: Buffer }>`
     select application_id, fingerprint from idempotency_keys
     where caller = ${submission.owner ?? ''} and key_digest = ${keyDigest}`.execute(deps.database.sql());
   const first = rows[0];
-  if (!first) throw new Error('an idempotency key that was taken is gone');
+  if (!first) return undefined;
   if (!fingerprint?.all.some((digest) => digest.equals(first.fingerprint))) {
     throw new Refusal(
       'IDEMPOTENCY_KEY_REUSED',

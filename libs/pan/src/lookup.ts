@@ -11,7 +11,7 @@ export type KeyedDigests = { current: Buffer; all: Buffer[] };
  */
 export function createKeyedDigest(
   ring: KeyRing,
-  purpose: 'pan-index' | 'idempotency-fingerprint',
+  purpose: 'pan-index' | 'idempotency-fingerprint' | 'rate-limit',
 ): (text: string) => KeyedDigests {
   if (!ring.keys.has(ring.currentId)) throw new Error('a key ring has a current key');
   const currentFirst = [...ring.keys].toSorted(([id]) => (id === ring.currentId ? -1 : 1));

@@ -7,3 +7,4 @@ export * from './migrate.ts';
 export * from './reconciler.ts';
 export * from './relay.ts';
 export * from './rotate-keys.ts';
+export * from './statement-client.ts';

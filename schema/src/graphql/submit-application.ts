@@ -87,7 +87,8 @@ builder.mutationField('submitApplication', (t) =>
     description: [
       'Accepts an application and returns at once; the decision follows on Subscription.applicationStatus.',
       'Once it has returned, the application survives any crash of any part of the system.',
-      'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (retry later).',
+      'Errors: VALIDATION_FAILED (every offending field at once), IDEMPOTENCY_KEY_REUSED, RATE_LIMITED (retry after',
+      'retryAfterMs; sending again with the same key is never limited), UNAVAILABLE (retry later).',
       "Sent with a token, it can be seen by the token's subject and by staff alone; without one, by whoever knows its id.",
     ].join('\n'),
     ...allowedTo('anyone'),

@@ -2,6 +2,7 @@ import { Initial } from './20261124000000-initial.ts';
 import { DeadLetters } from './20261125000000-dead-letters.ts';
 import { Access } from './20261125120000-access.ts';
 import { QuietRotation } from './20261125130000-quiet-rotation.ts';
+import { RateLimits } from './20261126090000-rate-limits.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -9,4 +10,5 @@ export const migrations = [
   { name: '20261125000000-dead-letters', class: DeadLetters },
   { name: '20261125120000-access', class: Access },
   { name: '20261125130000-quiet-rotation', class: QuietRotation },
+  { name: '20261126090000-rate-limits', class: RateLimits },
 ];
