@@ -5,7 +5,7 @@ import type { GatewayConfig } from './config.ts';
 import { createAllowances } from './stream-limits.ts';
 
 /** Whose submission it is, in the sense of each limit; null where the limit does not apply. */
-export type Counted = { caller: string | null; address: string; pan: string };
+type Counted = { caller: string | null; address: string; pan: string };
 
 export type SubmissionLimits = AsyncDisposable & {
   /** Counts one submission: takes it back, or says after how long there is room for another one. */
