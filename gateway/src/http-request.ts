@@ -88,3 +88,23 @@ export function headerOf(request: IncomingMessage, name: string): string | undef
   const value = request.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }
+
+/** A client that names event streams alone gets nothing else; without naming them it gets none. */
+export function carriedBy(request: IncomingMessage): { answers: boolean; streams: boolean } {
+  const accept = headerOf(request, 'accept')?.toLowerCase() ?? '*/*';
+  const streams = accept.includes('text/event-stream');
+  return { streams, answers: !streams || /json|\*\/\*/.test(accept) };
+}
+
+/** Undefined when the body is larger than `maxBytes`. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return undefined;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -9,7 +9,15 @@ import { clientAddress } from './client-address.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
 import type { DocumentGate } from './document-gate.ts';
-import { headerOf, noPlaceForStream, notYetServing, refusalOf, sendRefusal } from './http-request.ts';
+import {
+  carriedBy,
+  headerOf,
+  noPlaceForStream,
+  notYetServing,
+  readBody,
+  refusalOf,
+  sendRefusal,
+} from './http-request.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { cutSlowClients, type SlowClientLimits } from './slow-clients.ts';
 import type { StreamPlaces } from './stream-limits.ts';
@@ -178,26 +186,6 @@ function createDoor(tls: ServerTls | undefined, answer: RequestListener) {
   return createTlsServer({ cert, key, ...mutual, minVersion: 'TLSv1.2', handshakeTimeout: handshakeLimitMs }, answer);
 }
 
-/** A client that names event streams alone gets nothing else; without naming them it gets none. */
-function carriedBy(request: IncomingMessage): { answers: boolean; streams: boolean } {
-  const accept = headerOf(request, 'accept')?.toLowerCase() ?? '*/*';
-  const streams = accept.includes('text/event-stream');
-  return { streams, answers: !streams || /json|\*\/\*/.test(accept) };
-}
-
 function isEventStream(response: ServerResponse): boolean {
   return String(response.getHeader('content-type')).startsWith('text/event-stream');
-}
-
-/** Undefined when the body is larger than `maxBytes`. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return undefined;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -1,5 +1,4 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import { randomBytes } from 'node:crypto';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
@@ -20,10 +19,12 @@ import {
 } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
-import { type GatewayConfig, gatewayConfig, gatewayRules } from './config.ts';
+import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createDocumentGate } from './document-gate.ts';
+import { doorOptions } from './door-options.ts';
 import { watchEventLoop } from './event-loop.ts';
+import { createFindEarlier } from './find-earlier.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { prequalPlugin } from './graphql-plugin.ts';
 import { guardSubmissions } from './guard-submissions.ts';
@@ -31,11 +32,10 @@ import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createReadStatus } from './read-status.ts';
-import { graphqlPath, type ServerOptions, serveGateway } from './server.ts';
+import { graphqlPath, serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
-import { createStreamPlaces } from './stream-limits.ts';
 import { createSubmissionLimits } from './submission-limits.ts';
-import { createFindEarlier, createSubmitApplication } from './submit-application.ts';
+import { createSubmitApplication } from './submit-application.ts';
 import { resubmittedMessage } from './submitted-message.ts';
 import { readTrustedDocuments } from './trusted-documents.ts';
 
@@ -71,10 +71,8 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
         metrics,
       },
       tls: gatewayTls(config),
-      ...doorLimits(config),
+      ...doorOptions(config),
       gate,
-      allowedOrigins: config.CORS_ORIGINS,
-      isSynthetic: syntheticCheck(config.SYNTHETIC_TOKEN),
       identify: identifyBy(config, log),
       log,
     }),
@@ -180,39 +178,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   return { url: door.url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function doorLimits(config: GatewayConfig) {
-  const trustedProxies = config.GATEWAY_TRUSTED_PROXIES;
-  return {
-    address: { host: config.GATEWAY_HOST, port: config.GATEWAY_PORT },
-    maxBodyBytes: config.GATEWAY_MAX_BODY_BYTES,
-    trustedProxies,
-    hasGraphiql: config.NODE_ENV !== 'production',
-    places: createStreamPlaces({
-      perAddress: config.GATEWAY_MAX_STREAMS_PER_ADDRESS,
-      total: config.GATEWAY_MAX_STREAMS,
-      socketsPerAddressPerMinute: config.GATEWAY_MAX_SOCKETS_PER_ADDRESS_PER_MINUTE,
-    }),
-    slowClients: { maxWaitingBytes: config.GATEWAY_SLOW_CLIENT_BYTES, maxSlowMs: config.GATEWAY_SLOW_CLIENT_MS },
-    sockets: {
-      trustedProxies,
-      maxFrameBytes: config.GATEWAY_MAX_FRAME_BYTES,
-      maxSubscriptions: config.GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET,
-      maxMessagesPerSecond: config.GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND,
-      initTimeoutMs: config.GATEWAY_INIT_TIMEOUT_MS,
-    },
-  } satisfies Partial<ServerOptions>;
-}
-
 // The library counts ids of the same millisecond up from the last one; with a sequence of our own all 74 bits are random.
 function unguessableId(): string {
   return v7({ seq: randomBytes(4).readUInt32BE() });
-}
-
-function syntheticCheck(token: string | undefined): (request: IncomingMessage) => boolean {
-  if (token === undefined) return () => false;
-  const expected = Buffer.from(token);
-  return (request) => {
-    const given = Buffer.from(String(request.headers['x-prequal-synthetic'] ?? ''));
-    return given.length === expected.length && timingSafeEqual(given, expected);
-  };
 }

@@ -1,20 +1,15 @@
-import { createHash } from 'node:crypto';
 import { type KeyedDigests, maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
-import { type Application, formatRupees, Refusal } from '@prequal/schema';
+import { type Application, formatRupees } from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
 import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
-import type { ApplicationReader } from './read-application.ts';
+import { type FindEarlierDeps, identityOf, type Repeatable, replay } from './find-earlier.ts';
 import { submittedMessage } from './submitted-message.ts';
 
-export type SubmitDeps = {
-  database: Database;
+export type SubmitDeps = FindEarlierDeps & {
   relay: Relay;
-  findApplication: ApplicationReader['findApplication'];
   encryptPan: (pan: string, applicationId: string) => Buffer;
   indexPan: (pan: string) => KeyedDigests;
-  /** tells whether two inputs are equal without keeping either: an input holds a PAN */
-  fingerprint: (text: string) => KeyedDigests;
   /** UUID version 7 with 74 random bits: knowing one application's id says nothing about another's */
   newId: () => string;
   now: () => Date;
@@ -76,14 +71,11 @@ export function createSubmitApplication(deps: SubmitDeps): (submission: Submissi
   };
 }
 
-type NewApplication = {
+type NewApplication = Repeatable & {
   id: string;
   panCiphertext: Buffer;
   panIndex: Buffer;
   panMasked: string;
-  submission: Submission;
-  keyDigest: Buffer | null;
-  fingerprint: KeyedDigests | null;
   message: OutboxMessage;
 };
 
@@ -109,21 +101,6 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
       trace,
     }),
   };
-}
-
-/** What makes two submissions the same: the digest of their key, and that of what they say. */
-function identityOf(
-  { fingerprint }: Pick<SubmitDeps, 'fingerprint'>,
-  { idempotencyKey, ...stated }: SubmitApplicationInput,
-): Pick<NewApplication, 'keyDigest' | 'fingerprint'> {
-  if (idempotencyKey === null) return { keyDigest: null, fingerprint: null };
-  const keyDigest = createHash('sha256').update(idempotencyKey).digest();
-  // An array: the order of an object's keys is not part of what was said.
-  return { keyDigest, fingerprint: fingerprint(JSON.stringify(fingerprinted(stated))) };
-}
-
-function fingerprinted(input: Omit<SubmitApplicationInput, 'idempotencyKey'>): unknown[] {
-  return [input.panNumber, input.applicantName, input.monthlyIncomePaise, input.loanAmountPaise, input.loanType];
 }
 
 /**
@@ -179,39 +156,4 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
     select id, created_at from stored`.execute(database.sql());
   const createdAt = new Map(stored.rows.map((row) => [row.id, new Date(row.created_at)]));
   return rows.map((row) => createdAt.get(row.id) ?? 'key-taken');
-}
-
-type ReplayDeps = Pick<SubmitDeps, 'database' | 'findApplication' | 'fingerprint'>;
-
-/** Finds the application that a submission repeats without storing anything. Throws `Refusal` IDEMPOTENCY_KEY_REUSED. */
-export function createFindEarlier(deps: ReplayDeps): (submission: Submission) => Promise<SubmitResult | undefined> {
-  return async (submission) => {
-    if (submission.input.idempotencyKey === null) return undefined;
-    return replay(deps, { submission, ...identityOf(deps, submission.input) });
-  };
-}
-
-/** The same key again: the first application when the input is the same, a refusal when it is not. */
-async function replay(
-  deps: ReplayDeps,
-  { submission, keyDigest, fingerprint }: Pick<NewApplication, 'submission' | 'keyDigest' | 'fingerprint'>,
-): Promise<SubmitResult | undefined> {
-  const { rows } = await sql<{ application_id: string; fingerprint: Buffer }>`
-    select application_id, fingerprint from idempotency_keys
-    where caller = ${submission.owner ?? ''} and key_digest = ${keyDigest}`.execute(deps.database.sql());
-  const first = rows[0];
-  if (!first) return undefined;
-  if (!fingerprint?.all.some((digest) => digest.equals(first.fingerprint))) {
-    throw new Refusal(
-      'IDEMPOTENCY_KEY_REUSED',
-      'This idempotency key was used for another application. Send the first input again, or use a new key.',
-    );
-  }
-  const application = await deps.findApplication({
-    id: first.application_id,
-    subject: submission.owner,
-    seesAll: false,
-  });
-  if (!application) throw new Error('an idempotency key names an application that is gone');
-  return { application, replayed: true };
 }
