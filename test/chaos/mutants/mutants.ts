@@ -175,7 +175,7 @@ export const mutants: Mutant[] = [
     name: 'every attempt has an idempotency key of its own',
     edits: [
       {
-        file: 'gateway/src/submit-application.ts',
+        file: 'gateway/src/find-earlier.ts',
         from: '.update(idempotencyKey).digest()',
         to: '.update(idempotencyKey + id).digest()',
       },
