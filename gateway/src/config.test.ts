@@ -1,6 +1,7 @@
 import { ConfigError, readConfig } from '@prequal/service';
 import { describe, expect, test } from 'vitest';
 import { gatewayConfig, gatewayRules } from './config.ts';
+import { limitsConfig, withDevelopmentLimits } from './limits-config.ts';
 
 const key = Buffer.alloc(32, 7).toString('base64');
 const complete = {
@@ -99,6 +100,40 @@ describe('refused everywhere', () => {
     expect(message).toMatch(new RegExp(`^  ${variable}(\\.\\d+)?: `, 'm'));
     expect(message).not.toContain('the-secret');
   });
+});
+
+describe('the limits', () => {
+  const limits = (env: NodeJS.ProcessEnv) => readConfig(limitsConfig, withDevelopmentLimits(env));
+
+  test('are strict in production and leave room for load tests in development', () => {
+    expect(limits({ NODE_ENV: 'production' })).toMatchObject({
+      GATEWAY_INTROSPECTION: 'off',
+      GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET: 20,
+      GATEWAY_MAX_SUBMISSIONS_PER_PAN_PER_DAY: 10,
+    });
+    expect(limits({})).toMatchObject({
+      GATEWAY_INTROSPECTION: 'on',
+      GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET: 2_000,
+      GATEWAY_MAX_SUBMISSIONS_PER_PAN_PER_DAY: Number.POSITIVE_INFINITY,
+    });
+  });
+
+  test('are what the environment says, in development too', () => {
+    const named = { GATEWAY_MAX_SUBMISSIONS_PER_PAN_PER_DAY: '3', GATEWAY_INTROSPECTION: 'off' };
+    for (const mode of ['production', 'development']) {
+      expect(limits({ ...named, NODE_ENV: mode })).toMatchObject({
+        GATEWAY_MAX_SUBMISSIONS_PER_PAN_PER_DAY: 3,
+        GATEWAY_INTROSPECTION: 'off',
+      });
+    }
+  });
+
+  test.each(Object.keys(limitsConfig).filter((name) => /_MAX_|_MS$|_BYTES$/.test(name)))(
+    '%s must be a number that limits',
+    (name) => {
+      for (const value of ['-1', '1.5', 'many']) expect(refusalOf({ ...complete, [name]: value })).toContain(name);
+    },
+  );
 });
 
 test('on a machine of its own it needs no issuer', () => {

@@ -14,8 +14,8 @@ export type GuardDeps = {
 
 /**
  * Lets through what is within the limits, before anything is done for it. Sending again what was accepted is
- * always allowed and never counts: it is looked up when the limit is reached, and taken back from the count
- * otherwise. What failed through our fault is not counted either. Throws `Refusal` RATE_LIMITED,
+ * always allowed and never counts: it is looked up (one read by key) when the limit is reached, and taken back
+ * from the count otherwise. What failed through our fault is not counted either. Throws `Refusal` RATE_LIMITED,
  * `OverloadedError`.
  */
 export function guardSubmissions(deps: GuardDeps): (submission: Submission) => Promise<SubmitResult> {

@@ -5,7 +5,7 @@ const forAnswers = "default-src 'none'; frame-ancestors 'none'";
 /** GraphiQL brings its scripts and styles within the page, and runs its editor's workers from blobs. */
 const forPage = [
   "default-src 'none'",
-  "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+  "script-src 'self' 'unsafe-inline' blob:",
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data:",
   "font-src 'self' data:",

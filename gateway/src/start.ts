@@ -58,6 +58,12 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     }),
   );
   const broker = stack.use(connectBroker({ natsUrl: config.NATS_URL, tls: natsTls(config), name: 'gateway', log }));
+  const atTheDoor = doorOptions(config);
+  gaugeOf(
+    metrics,
+    { name: 'prequal_open_streams', help: 'Sockets and SSE responses that are open on this gateway' },
+    atTheDoor.places.count,
+  );
   let serving = false;
   const door = stack.use(
     await serveGateway({
@@ -71,7 +77,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
         metrics,
       },
       tls: gatewayTls(config),
-      ...doorOptions(config),
+      ...atTheDoor,
       gate,
       identify: identifyBy(config, log),
       log,

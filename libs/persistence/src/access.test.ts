@@ -67,6 +67,7 @@ const refused: Record<DatabaseUser, string[]> = {
     'select payload from dead_letters',
     "update dead_letters set state = 'DISCARDED', resolved_at = now()",
     'select caller from idempotency_keys',
+    'select key from rate_limits',
     'select times from reconciliations',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.submitted.x', '{}')`,
@@ -80,6 +81,7 @@ const refused: Record<DatabaseUser, string[]> = {
     'select message from outbox',
     'select inputs from decisions',
     'select application_id from application_events',
+    'delete from rate_limits',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
   ],
@@ -92,6 +94,7 @@ const refused: Record<DatabaseUser, string[]> = {
     'select message from outbox',
     'select payload from dead_letters',
     'select caller from idempotency_keys',
+    'select key from rate_limits',
     "update applications set owner = 'x'",
     "insert into schema_migrations (name) values ('x')",
     'delete from dead_letters',
