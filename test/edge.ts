@@ -17,7 +17,7 @@ export async function failureOf(
   variables: Record<string, unknown> = {},
 ): Promise<Failure | undefined> {
   await using client = connectClient(gatewayUrl);
-  if (transport === 'http') return (await client.request(query, variables)).errors?.[0] as Failure | undefined;
+  if (transport === 'http') return (await client.request(query, variables)).errors?.[0];
   try {
     const { value } = await client.subscribe(transport, query, variables).next();
     return value?.errors?.[0];
