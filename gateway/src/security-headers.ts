@@ -36,7 +36,9 @@ export function setSecurityHeaders(
   response.setHeader('referrer-policy', 'no-referrer');
   response.setHeader('cache-control', 'no-store');
   response.setHeader('content-security-policy', asksForPage ? forPage : forAnswers);
-  if (behindProxy && headerOf(request, 'x-forwarded-proto') === 'https') {
+  const isEncrypted =
+    'encrypted' in request.socket || (behindProxy && headerOf(request, 'x-forwarded-proto') === 'https');
+  if (isEncrypted) {
     response.setHeader('strict-transport-security', `max-age=${yearSeconds}; includeSubDomains`);
   }
 }
