@@ -32,6 +32,8 @@ export type Broker = AsyncDisposable & {
   connectedJetStream: () => JetStreamClient;
   /** Core subscription that lasts across reconnects. Answers how to end it. */
   subscribe: (subject: string, onMessage: (message: Msg) => void) => () => void;
+  /** Sends without waiting; what is sent while there is no connection is lost. */
+  send: (subject: string, message: { payload: string; replyTo: string }) => void;
   /**
    * True once the server has seen all that was sent before, e.g. subscriptions; false when it went away
    * meanwhile, in which case the connect listeners are called as soon as it is back.
@@ -138,6 +140,9 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
         unsubscribe = () => waiting.delete(subscribe);
       }
       return () => unsubscribe();
+    },
+    send: (subject, { payload, replyTo }) => {
+      if (connected) nc?.publish(subject, payload, { reply: replyTo });
     },
     flush: async () => {
       if (!nc || !connected) return false;

@@ -1,5 +1,5 @@
-import { deadLetterSubject } from '@prequal/schema';
-import { headers, type JsMsg } from 'nats';
+import { containsPan, deadLetterSubject } from '@prequal/schema';
+import { headers, type JsMsg, type MsgHdrs } from 'nats';
 import { v5 as uuidFrom } from 'uuid';
 import { z } from 'zod';
 import { type Broker, BrokerAwayError } from './connect.ts';
@@ -22,7 +22,7 @@ export function identityOf(message: JsMsg, eventId: string | undefined): string 
   const { stream, streamSequence, timestampNanos } = message.info;
   if (eventId !== undefined) return eventId;
   // Somebody else's id may hold anything, and this one becomes part of a subject.
-  const foreign = message.headers?.get('Nats-Msg-Id') || `${stream}:${streamSequence}:${timestampNanos}`;
+  const foreign = headersOf(message)?.get('Nats-Msg-Id') || `${stream}:${streamSequence}:${timestampNanos}`;
   return uuidFrom(foreign, namespace);
 }
 
@@ -52,8 +52,8 @@ export async function deadLetter(
   about.set('prequal-deliveries', String(message.info.deliveryCount));
   if (applicationId !== undefined) about.set('prequal-application-id', applicationId);
   for (const name of ['traceparent', 'correlation-id']) {
-    const value = message.headers?.get(name);
-    if (value) about.set(name, value);
+    const value = headersOf(message)?.get(name);
+    if (value && isCopyable(value)) about.set(name, value);
   }
   try {
     await broker
@@ -69,7 +69,27 @@ export async function deadLetter(
   message.term();
 }
 
-const text = z.string().max(2_000).optional().catch(undefined);
+/** Undefined also for headers that the library refuses to read, e.g. with a line feed in a value. */
+function headersOf(message: JsMsg): MsgHdrs | undefined {
+  try {
+    return message.headers;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whoever wrote it: it breaks no header, fits beside the largest message, and holds no PAN. */
+function isCopyable(value: string): boolean {
+  return /^[\x20-\x7e]{1,128}$/.test(value) && !containsPan(value);
+}
+
+// PostgreSQL keeps no NUL in a text.
+const text = z
+  .string()
+  .max(2_000)
+  .transform((value) => value.replaceAll(/\p{Cc}+/gu, ' '))
+  .optional()
+  .catch(undefined);
 
 const deadLetterHeaders = z.object({
   'prequal-id': z.uuid().optional().catch(undefined),
@@ -109,7 +129,7 @@ export type DeadLetter = {
 
 /** Reads what `deadLetter` wrote. Never throws: what somebody else put into the stream is a dead letter too. */
 export function readDeadLetter(message: JsMsg): DeadLetter {
-  const given = Object.fromEntries([...(message.headers ?? [])].map(([name, [value]]) => [name, value]));
+  const given = Object.fromEntries([...(headersOf(message) ?? [])].map(([name, [value]]) => [name, value]));
   const about = deadLetterHeaders.parse(given);
   return {
     id: about['prequal-id'] ?? identityOf(message, undefined),

@@ -13,7 +13,9 @@ export type OutgoingMessage = {
 };
 
 const publishTimeoutMs = 5_000;
-const traced = z.object({ correlationid: z.string(), traceparent: z.string() });
+// In a message that an operator replays they may hold what no header may.
+const headerValue = z.string().regex(/^[\x20-\x7e]+$/);
+const traced = z.object({ correlationid: headerValue, traceparent: headerValue });
 
 /**
  * Publishes and returns once JetStream has stored the message. Throws `BrokerAwayError`: at once
@@ -35,7 +37,7 @@ export async function publishMessage(broker: Broker, { id, subject, message }: O
   }
 }
 
-/** Undefined for what is no envelope: a malformed message that an operator replays. */
+/** Undefined for what is no sound envelope: a malformed message that an operator replays. */
 function traceIn(message: string): z.output<typeof traced> | undefined {
   try {
     return traced.parse(JSON.parse(message));

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StreamName } from '@prequal/schema';
-import { consumerOpts, type JsMsg, type NatsError } from 'nats';
+import { createInbox, type JsMsg, nanos } from 'nats';
+// Not exported, and the only way to settle a message that came on a subscription of our own.
+import { toJsMsg } from 'nats/lib/jetstream/jsmsg.js';
 import type { Broker } from './connect.ts';
 
 /** How long one request for messages stays open; a stop waits for it, since what is on its way then would be lost. */
@@ -19,41 +21,48 @@ export type Puller = AsyncDisposable & {
 
 /**
  * All requests of a puller have one subscription, which outlives each of them: a message that comes late,
- * when its request has ended, is taken like any other. The library's `fetch` stops listening 50 ms after a
+ * when its request has ended, is taken like any other. The library's own pulls stop listening 50 ms after a
  * request should have ended, and what a busy machine delivers later than that comes again only after the
- * acknowledgement wait. Throws the broker's error when the consumer does not exist.
+ * acknowledgement wait. They also read the headers of what has no content, whoever wrote them: a line feed in a
+ * value ends the connection, for each process that is given the message. Throws the broker's error when the consumer does not exist.
  */
 export async function openPuller(
   broker: Broker,
   { stream, durable }: { stream: StreamName; durable: string },
   onMessage: (message: JsMsg) => void,
 ): Promise<Puller> {
-  const { js, jsm } = await broker.jetStream();
+  const { jsm } = await broker.jetStream();
   await jsm.consumers.info(stream, durable);
+  const inbox = createInbox();
   let request = Promise.withResolvers<void>();
+  let requests = 0;
   let missing = 0;
 
-  const onDelivery = (error: NatsError | null, message: JsMsg | null): void => {
-    if (message) {
+  const unsubscribe = broker.subscribe(`${inbox}.*`, (message) => {
+    if (message.reply) {
       missing -= 1;
-      onMessage(message);
+      onMessage(toJsMsg(message));
       if (missing <= 0) request.resolve();
-      // 404 and 408: no more messages for this request.
-    } else if (error?.code === '404' || error?.code === '408') request.resolve();
-    else request.reject(error ?? new Error('an answer without a message'));
-  };
-  // Without `manualAck` a message is acknowledged when the callback returns, before it is handled.
-  const options = consumerOpts().bind(stream, durable).manualAck().callback(onDelivery);
-  // oxlint-disable-next-line typescript/no-deprecated -- the only pull of the library whose subscription lasts
-  const subscription = await js.pullSubscribe('', options);
+    } else if (message.subject === `${inbox}.${requests}`) {
+      const { code, description } = message.headers ?? { code: 0, description: 'an answer without a message' };
+      // No more messages for this request.
+      if (code === 404 || code === 408) request.resolve();
+      else request.reject(new Error(`the request for messages was refused: ${code} ${description}`));
+    }
+    // The end of an earlier request, which the clock had ended before: the one that is open now goes on.
+  });
   // What was asked before the connection broke is answered by nobody.
   const reconnected = broker.onConnect(() => request.resolve());
 
   return {
     pull: async (max) => {
       request = Promise.withResolvers();
+      requests += 1;
       missing = max;
-      subscription.pull({ batch: max, expires: pullMs });
+      broker.send(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, {
+        payload: JSON.stringify({ batch: max, expires: nanos(pullMs) }),
+        replyTo: `${inbox}.${requests}`,
+      });
       const answered = new AbortController();
       const limit = delay(pullMs + graceMs, undefined, { signal: answered.signal }).catch(() => undefined);
       await Promise.race([request.promise, limit]).finally(() => answered.abort());
@@ -61,7 +70,7 @@ export async function openPuller(
     [Symbol.asyncDispose]: async () => {
       reconnected[Symbol.dispose]();
       await broker.flush();
-      subscription.unsubscribe();
+      unsubscribe();
     },
   };
 }

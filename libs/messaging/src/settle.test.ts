@@ -1,7 +1,9 @@
 import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
+import { MsgHdrsImpl } from 'nats';
 import { beforeEach, expect, vi } from 'vitest';
 import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
 import { type Report, report } from './credit-report.fixture.ts';
@@ -114,6 +116,59 @@ test('whatever stands in a message of an error, it is the message that is dead-l
     return found;
   }, 5_000);
   expect(letter).toMatchObject({ errorClass: 'HANDLER_FAILED', error: 'Error: HTTP 500', deliveries: 1 });
+});
+
+test.for([
+  ['a line feed', 'a\nb', '{'],
+  ['a line feed and no content', 'a\nb', ''],
+  ['NUL', 'a\u0000b', '{'],
+  ['a PAN', 'for-ABCDE1234F', '{'],
+  // With a payload of this size there is room for it in the message, but not in its dead letter.
+  ['too much', 'x'.repeat(48_400), 'x'.repeat(1_000_000)],
+] as const)(
+  'a malformed message with %s in a header is dead-lettered and nobody else waits',
+  async ([, value, payload], { nats }) => {
+    const handled: string[] = [];
+    await using _ = consuming(nats, { handle: oneByOne(async ({ id }) => void handled.push(id)) });
+    const { js } = await nats.broker.jetStream();
+    // What the library would not let us send, others can.
+    const foreign = MsgHdrsImpl.fromRecord({ 'correlation-id': [value] });
+    await js.publish(`loan.credit-reports.generated.${randomUUID()}`, payload, { headers: foreign });
+    const letters = await vi.waitFor(async () => {
+      const found = await deadLetters(nats);
+      expect(found).toHaveLength(1);
+      return found;
+    }, 5_000);
+    expect(letters).toMatchObject([
+      {
+        errorClass: 'INVALID_MESSAGE',
+        correlationId: undefined,
+        payload: { length: payload.length },
+      },
+    ]);
+    const good = report();
+    await send(nats, good);
+    await vi.waitFor(() => expect(handled).toEqual([good.id]), 5_000);
+    await untilQuiet(nats);
+  },
+);
+
+test('a dead letter of somebody else holds nothing that cannot be recorded', async ({ nats }) => {
+  const { js } = await nats.broker.jetStream();
+  const foreign = MsgHdrsImpl.fromRecord({ 'prequal-error': ['a\u0000b'], 'correlation-id': ['c\u0000d'] });
+  await js.publish('loan.dlq.other.unknown', '{', { headers: foreign });
+  expect(await deadLetters(nats)).toMatchObject([{ error: 'a b', correlationId: 'c d' }]);
+});
+
+test('a message whose trace fits no header is published without it', async ({ nats }) => {
+  const event = { ...report(), correlationid: 'a\nb' };
+  await publishMessage(nats.broker, toMessage('creditReportGenerated', event));
+  const { jsm } = await nats.broker.jetStream();
+  const stored = await jsm.streams.getMessage('LOAN_CREDIT_REPORTS', {
+    last_by_subj: 'loan.credit-reports.generated.*',
+  });
+  expect(stored.header.get('Nats-Msg-Id')).toBe(event.id);
+  expect(stored.header.get('correlation-id')).toBe('');
 });
 
 test('tries that an outage ended are not counted', async ({ nats }) => {
