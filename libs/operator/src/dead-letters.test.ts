@@ -53,6 +53,22 @@ test('all of a class are replayed, and one that cannot be keeps no other back', 
   expect((await run(database, 'list', '--class', 'OTHER')).text).toContain('OPEN');
 });
 
+test('a dry run refuses what a replay would refuse', async ({ database }) => {
+  const [bad, gone] = [await given(database, 'DRY', 'a\u0000b'), await given(database, 'DRY')];
+  await run(database, 'discard', gone, '--reason', 'a test');
+  const { worked, text } = await run(database, 'replay', bad, gone, '--dry-run');
+  expect(worked).toBe(false);
+  expect(text).toContain(`${bad} refused, NOT_REPLAYABLE`);
+  expect(text).toContain(`${gone} refused, ALREADY_RESOLVED`);
+});
+
+test('a replay that stops at its limit says that there are more', async ({ database }) => {
+  for (let made = 0; made < 3; made += 1) await given(database, 'MORE');
+  expect((await run(database, 'list', '--class', 'MORE', '--limit', '2')).text).toContain('newest 2; a larger');
+  expect((await run(database, 'replay', '--class', 'MORE', '--limit', '2')).text).toContain('newest 2. Run it again');
+  expect((await run(database, 'replay', '--class', 'MORE', '--limit', '2')).text).not.toContain('newest');
+});
+
 test('discarding needs a reason and keeps it', async ({ database }) => {
   const id = await given(database, 'GONE');
   await expect(run(database, 'discard', id)).rejects.toThrow(UsageError);

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import {
+  checkReplay,
   type Database,
   type DeadLetterFilter,
   deadLetterStates,
@@ -22,7 +23,8 @@ export const usage = `Dead letters: messages that a worker gave up.
   npm run dead-letters -- discard ID… --reason "…"
 
 replay puts the original message back on its subject under a new message id; discard closes a dead letter and
-keeps the reason. --by NAME says who does it (your login name by default). list shows the newest first.`;
+keeps the reason. --by NAME says who does it (your login name by default). The newest come first, 100 of them unless
+--limit says otherwise.`;
 
 /** The command line was not understood; the message says what to write. */
 export class UsageError extends Error {
@@ -52,8 +54,9 @@ export async function deadLetters(database: Database, args: string[], say: (line
   if (wrongId !== undefined) throw new UsageError('A dead letter is named by its id as `list` prints it.');
   switch (command) {
     case 'list': {
-      const found = await listDeadLetters(database, filterOf(values), limitOf(values));
+      const { found, more } = await newest(database, filterOf(values), limitOf(values));
       for (const line of table(found)) say(line);
+      if (more) say(`These are the newest ${found.length}; a larger --limit shows more.`);
       return true;
     }
     case 'show': {
@@ -62,38 +65,46 @@ export async function deadLetters(database: Database, args: string[], say: (line
     }
     case 'replay': {
       if (ids.length > 0 === (values.class !== undefined)) throw new UsageError('replay needs ids, or --class alone.');
-      const chosen =
+      const by = byOf(values);
+      const { found, more } =
         ids.length > 0
-          ? ids
-          : (await listDeadLetters(database, { ...filterOf(values), state: 'OPEN' }, limitOf(values))).map(
-              ({ id }) => id,
-            );
-      if (chosen.length === 0) say('There is no open dead letter of this class.');
-      return forEach(chosen, say, async (id) => {
-        if (values['dry-run']) {
-          const { state, subject } = await findDeadLetter(database, id);
-          say(state === 'OPEN' ? `${id} would go back to ${subject}` : `${id} is ${state} and would be refused`);
-        } else {
-          const { subject, resolution } = await replayDeadLetter(database, {
-            id,
-            by: byOf(values),
-            messageId: newId(),
-          });
-          say(`${id} goes back to ${subject}, ${resolution}`);
-        }
-      });
+          ? { found: ids.map((id) => ({ id })), more: false }
+          : await newest(database, { ...filterOf(values), state: 'OPEN' }, limitOf(values));
+      if (found.length === 0) say('There is no open dead letter of this class.');
+      const worked = await forEach(
+        found.map(({ id }) => id),
+        say,
+        async (id) => {
+          if (values['dry-run']) {
+            const { subject } = await checkReplay(database, id);
+            say(`${id} would go back to ${subject}`);
+          } else {
+            const { subject, resolution } = await replayDeadLetter(database, { id, by, messageId: newId() });
+            say(`${id} goes back to ${subject}, ${resolution}`);
+          }
+        },
+      );
+      if (more) say(`These were the newest ${found.length}. Run it again for the others, or with a larger --limit.`);
+      return worked;
     }
     case 'discard': {
       const reason = values.reason?.trim();
       if (ids.length === 0 || !reason) throw new UsageError('discard needs ids and --reason "…".');
+      const by = byOf(values);
       return forEach(ids, say, async (id) => {
-        await discardDeadLetter(database, { id, by: byOf(values), reason });
+        await discardDeadLetter(database, { id, by, reason });
         say(`${id} discarded`);
       });
     }
     default:
       throw new UsageError('The commands are list, show, replay and discard.');
   }
+}
+
+/** At most `limit`, and whether there are more. */
+async function newest(database: Database, filter: DeadLetterFilter, limit: number) {
+  const found = await listDeadLetters(database, filter, limit + 1);
+  return { found: found.slice(0, limit), more: found.length > limit };
 }
 
 function parse(args: string[]): { values: Values; positionals: string[] } {
@@ -141,7 +152,16 @@ function limitOf({ limit }: Values): number {
 }
 
 function byOf({ by }: Values): string {
-  return `operator:${by ?? userInfo().username}`;
+  return `operator:${by?.trim() || loginName()}`;
+}
+
+function loginName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // In a container the user may be a number and no more.
+    throw new UsageError('Your login has no name here: say who you are with --by NAME.');
+  }
 }
 
 function table(found: readonly StoredDeadLetter[]): string[] {

@@ -56,8 +56,8 @@ test('two operators replay one dead letter once', async ({ database }) => {
   await sql`delete from outbox`.execute(database.sql());
 });
 
-test.for([Buffer.from([0xff, 0xfe]), Buffer.from('a\u0000b')])(
-  'a payload that is no text is not replayed and stays open',
+test.for([Buffer.from([0xff, 0xfe]), Buffer.from('a\u0000b'), Buffer.alloc(0)])(
+  'a payload that is empty or no text is not replayed and stays open',
   async (payload, { database }) => {
     const id = await deadLetter(database, payload);
     await expect(replayDeadLetter(database, { id, by: 'x', messageId: randomUUID() })).rejects.toMatchObject({
@@ -68,9 +68,13 @@ test.for([Buffer.from([0xff, 0xfe]), Buffer.from('a\u0000b')])(
   },
 );
 
-test('a message from a subject that nobody listens to is not replayed', async ({ database }) => {
+test.for([
+  'loan.dlq.stray',
+  // Watchers listen to it: they would be told what never happened.
+  'loan.applications.status.x',
+])('a message from %s, which no worker listens to, is not replayed', async (subject, { database }) => {
   const id = await deadLetter(database, Buffer.from('{}'));
-  await sql`update dead_letters set subject = 'loan.dlq.stray' where id = ${id}`.execute(database.sql());
+  await sql`update dead_letters set subject = ${subject} where id = ${id}`.execute(database.sql());
   await expect(replayDeadLetter(database, { id, by: 'x', messageId: randomUUID() })).rejects.toMatchObject({
     code: 'NOT_REPLAYABLE',
   });

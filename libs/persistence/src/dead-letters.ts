@@ -1,4 +1,4 @@
-import { type Application, events, outboxes, Refusal } from '@prequal/schema';
+import { type Application, consumers, events, Refusal } from '@prequal/schema';
 import { type Database, sql } from './database.ts';
 
 /** OPEN until an operator has replayed or discarded it. */
@@ -67,7 +67,7 @@ export type Resolution = { id: string; by: string };
 /**
  * Puts the original message back on its subject, through the outbox and under a new message id: what
  * workers had noted about the first one does not count against it. Throws `Refusal` NOT_FOUND,
- * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is no text and for a subject that is no event's.
+ * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is empty or no text and for a subject that is no event's.
  */
 export async function replayDeadLetter(
   database: Database,
@@ -79,13 +79,7 @@ export async function replayDeadLetter(
     .execute(async (transaction) => {
       const within = { sql: () => transaction };
       const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
-      if (!isPublished(resolved.subject)) {
-        throw new Refusal('NOT_REPLAYABLE', 'Nobody listens to the subject it came from. Discard it.');
-      }
-      const message = textOf(resolved.payload);
-      if (message === undefined) {
-        throw new Refusal('NOT_REPLAYABLE', 'Its payload is no text, so no consumer can ever read it. Discard it.');
-      }
+      const message = replayable(resolved);
       await sql`
         insert into outbox (id, application_id, subject, message)
         values (${messageId}, ${resolved.applicationId ?? messageId}, ${resolved.subject},
@@ -93,6 +87,14 @@ export async function replayDeadLetter(
       const { payload: _, ...deadLetter } = resolved;
       return deadLetter;
     });
+}
+
+/** What a replay would do, without doing it. Throws the same `Refusal`. */
+export async function checkReplay(database: Database, id: string): Promise<StoredDeadLetter> {
+  const { payload, ...deadLetter } = await findDeadLetter(database, id);
+  if (deadLetter.state !== 'OPEN') throw alreadyResolved();
+  replayable({ ...deadLetter, payload });
+  return deadLetter;
 }
 
 /** Closes a dead letter without replaying it. Throws `Refusal` NOT_FOUND, ALREADY_RESOLVED. */
@@ -114,9 +116,11 @@ async function resolve(
     returning ${columns}, payload`.execute(database.sql());
   if (rows[0]) return withDates(rows[0]);
   const { rows: known } = await sql`select 1 from dead_letters where id = ${id}`.execute(database.sql());
-  throw known.length === 0
-    ? unknown()
-    : new Refusal('ALREADY_RESOLVED', 'This dead letter was replayed or discarded before.');
+  throw known.length === 0 ? unknown() : alreadyResolved();
+}
+
+function alreadyResolved(): Refusal {
+  return new Refusal('ALREADY_RESOLVED', 'This dead letter was replayed or discarded before.');
 }
 
 function unknown(): Refusal {
@@ -127,9 +131,23 @@ function withDates<Row extends StoredDeadLetter>(row: Row): Row {
   return { ...row, createdAt: new Date(row.createdAt), resolvedAt: row.resolvedAt && new Date(row.resolvedAt) };
 }
 
-function isPublished(subject: string): boolean {
-  const published = Object.values(outboxes).flat();
-  return published.some((name) => subject.startsWith(`${events[name].subjectPrefix}.`));
+/** The text that goes back. Throws `Refusal` NOT_REPLAYABLE. */
+function replayable({ subject, payload }: { subject: string; payload: Buffer }): string {
+  if (!isConsumed(subject)) {
+    throw new Refusal('NOT_REPLAYABLE', 'Nobody listens to the subject it came from. Discard it.');
+  }
+  if (payload.length === 0) {
+    throw new Refusal('NOT_REPLAYABLE', 'It has no payload, or one too large to be kept: see its error. Discard it.');
+  }
+  const message = textOf(payload);
+  if (message === undefined) {
+    throw new Refusal('NOT_REPLAYABLE', 'Its payload is no text, so no consumer can ever read it. Discard it.');
+  }
+  return message;
+}
+
+function isConsumed(subject: string): boolean {
+  return Object.values(consumers).some(({ consumes }) => subject.startsWith(`${events[consumes].subjectPrefix}.`));
 }
 
 function textOf(payload: Buffer): string | undefined {
