@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { attemptsSubject } from '@prequal/schema';
+import { backoffMs } from '@prequal/service';
 import { z } from 'zod';
 import { type Broker, BrokerAwayError } from './connect.ts';
 import { isNotFound } from './provision.ts';
@@ -15,15 +17,40 @@ export type AttemptNotes = z.output<typeof notes>;
 
 const none: AttemptNotes = { unfinished: 0, failures: 0 };
 const timeoutMs = 5_000;
+// Soon enough: what was not settled in an outage comes again only after the acknowledgement wait.
+const retry = { baseMs: 100, maxMs: 1_000 };
 
 /**
  * The notes of one durable consumer, kept in the stream LOAN_ATTEMPTS under the message's id. The broker's
  * own count of deliveries cannot serve: it grows in outages and at every stop of a worker.
- * Everything here throws `BrokerAwayError` when it cannot be done now.
+ * Reading and writing throw `BrokerAwayError` when it cannot be done now.
  */
-export function attemptNotes(broker: Broker, consumer: string) {
+export function attemptNotes(broker: Broker, consumer: string, isStopping: () => boolean) {
+  /** what is to stand there once it can be written: NATS went away in the middle of a try that does not count */
+  const owed = new Map<string, AttemptNotes>();
+
+  async function write(messageId: string, next: AttemptNotes): Promise<void> {
+    const subject = attemptsSubject(consumer, messageId);
+    try {
+      await broker.connectedJetStream().publish(subject, JSON.stringify(next), { timeout: timeoutMs });
+    } catch (error) {
+      throw new BrokerAwayError('the notes on a message cannot be written', { cause: error });
+    }
+    owed.delete(messageId);
+  }
+
+  async function writeOwed(messageId: string): Promise<void> {
+    for (let attempt = 1; owed.has(messageId) && !isStopping(); attempt += 1) {
+      await delay(backoffMs(attempt, retry), undefined, { ref: false });
+      const before = owed.get(messageId);
+      if (before) await write(messageId, before).catch(() => undefined);
+    }
+  }
+
   return {
     read: async (messageId: string): Promise<AttemptNotes> => {
+      const before = owed.get(messageId);
+      if (before) return before;
       try {
         const { jsm } = await broker.jetStream();
         const subject = attemptsSubject(consumer, messageId);
@@ -34,16 +61,15 @@ export function attemptNotes(broker: Broker, consumer: string) {
         throw new BrokerAwayError('the notes on a message cannot be read', { cause: error });
       }
     },
-    write: async (messageId: string, next: AttemptNotes): Promise<void> => {
-      const subject = attemptsSubject(consumer, messageId);
-      try {
-        await broker.connectedJetStream().publish(subject, JSON.stringify(next), { timeout: timeoutMs });
-      } catch (error) {
-        throw new BrokerAwayError('the notes on a message cannot be written', { cause: error });
-      }
+    write,
+    /** Puts back what was noted before a try that does not count: now, or as soon as NATS takes it. */
+    restore: async (messageId: string, before: AttemptNotes): Promise<void> => {
+      owed.set(messageId, before);
+      await write(messageId, before).catch(() => void writeOwed(messageId));
     },
     /** A note that stays is found by nobody: the message is settled. So this one may fail. */
     forget: async (messageId: string): Promise<void> => {
+      owed.delete(messageId);
       try {
         const { jsm } = await broker.jetStream();
         await jsm.streams.purge('LOAN_ATTEMPTS', { filter: attemptsSubject(consumer, messageId) });

@@ -1,10 +1,12 @@
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { MsgHdrsImpl } from 'nats';
 import { beforeEach, expect, vi } from 'vitest';
+import { BrokerAwayError } from './connect.ts';
 import { type ConsumeOptions, consume, oneByOne } from './consume.ts';
 import { type Report, report } from './credit-report.fixture.ts';
 import { readDeadLetter } from './dead-letter.ts';
@@ -187,6 +189,28 @@ test('tries that an outage ended are not counted', async ({ nats }) => {
   });
   await send(nats, event);
   await vi.waitFor(() => expect(tries).toBe(7), 18_000);
+  await untilQuiet(nats);
+  expect(await deadLetters(nats)).toEqual([]);
+});
+
+test('tries that an outage of NATS itself ended are not counted', { timeout: 60_000 }, async ({ nats }) => {
+  const event = report();
+  const outages: Promise<void>[] = [];
+  let tries = 0;
+  await using _ = consuming(nats, {
+    retryDelaysMs: [0],
+    handle: async ([first]) => {
+      tries += 1;
+      if (tries === 1) throw new Error('its own');
+      if (tries > 5) return [first && undefined];
+      const outage = await nats.away();
+      outages.push(delay(300).then(() => outage[Symbol.asyncDispose]()));
+      throw new BrokerAwayError('nothing can be published');
+    },
+  });
+  await send(nats, event);
+  await vi.waitFor(() => expect(tries).toBe(6), 40_000);
+  await Promise.all(outages);
   await untilQuiet(nats);
   expect(await deadLetters(nats)).toEqual([]);
 });

@@ -66,7 +66,7 @@ const unnoted: AttemptNotes = { unfinished: 0, failures: 0 };
  */
 export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Promise<Outcome> {
   const { broker, consumer, log, retries } = deps;
-  const attempts = attemptNotes(broker, consumer);
+  const attempts = attemptNotes(broker, consumer, deps.isStopping);
   const alone = inBatches<Known<Item>, Outcome>(async ([known]) => (known ? [await noteAndHandle(known)] : []), {
     maxItems: 1,
     maxConcurrent: 1,
@@ -125,7 +125,7 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
     if (!known.isOurs()) return 'late';
     if (isNobodysFault(error)) {
       // As it was before: this try does not count.
-      if (!isFirst(message)) await attempts.write(identity, notes);
+      if (!isFirst(message)) await attempts.restore(identity, notes);
       throw error;
     }
     const failures = notes.failures + 1;
