@@ -1,10 +1,9 @@
 import { toMessage, UnknownApplicationError } from '@prequal/messaging';
-import { type Database, type Relay, sql } from '@prequal/persistence';
+import { type Database, givenUp, type NewDecision, type Relay, recordDecisions, sql } from '@prequal/persistence';
 import { createEvent, type DecisionOutcome, type EventOf, parsePaise } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
 import { decide } from './decide.ts';
 import { policyHash, policyVersion } from './policy.ts';
-import { givenUp, type NewDecision, recordDecisions } from './record-decisions.ts';
 
 export type DecisioningDeps = {
   database: Database;
@@ -100,6 +99,7 @@ function decideOn(application: StoredApplication, generated: ReportGenerated, ev
     applicationId: application.id,
     version: application.version,
     decidedBy: 'POLICY',
+    actor: 'decisioning',
     policy: { version: policyVersion, hash: policyHash },
     cibilScore,
     inputs: inputsOf(application),

@@ -1,8 +1,7 @@
 import { type DeadLetter, toMessage } from '@prequal/messaging';
-import { type Database, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
+import { type Database, type OutboxMessage, type Relay, recordDecisions, sql } from '@prequal/persistence';
 import { createEvent, type DecisionReason } from '@prequal/schema';
 import { childOf, type Logger } from '@prequal/service';
-import { recordDecisions } from './record-decisions.ts';
 
 export type DeadLetterDeps = {
   database: Database;
@@ -88,6 +87,7 @@ async function referToUnderwriter(
       version: application.version,
       outcome: 'MANUAL_REVIEW',
       decidedBy: 'SYSTEM',
+      actor: 'decisioning',
       policy: null,
       cibilScore: null,
       reasons,

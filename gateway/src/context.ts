@@ -1,8 +1,10 @@
-import { Refusal, type Viewer } from '@prequal/schema';
+import { isStaff, Refusal, type Viewer } from '@prequal/schema';
 import type { GraphQLContext } from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
+import type { ListApplications } from './list-applications.ts';
 import type { ApplicationReader } from './read-application.ts';
 import type { ReadStatus } from './read-status.ts';
+import type { Reviews } from './review.ts';
 import type { StatusFeed } from './status-feed.ts';
 import type { Submission, SubmitResult } from './submit-application.ts';
 import { sightOf } from './viewer.ts';
@@ -11,6 +13,8 @@ import { watchApplication } from './watch-application.ts';
 export type UseCases = {
   submitApplication: (submission: Submission) => Promise<SubmitResult>;
   reader: ApplicationReader;
+  listApplications: ListApplications;
+  reviews: Reviews;
   watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
 };
 
@@ -32,11 +36,22 @@ export type RequestContext = GraphQLContext & Omit<RequestFacts, 'viewer'>;
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The port of one request: what its resolvers may ask for. */
-export function createContext({ submitApplication, reader, watching }: UseCases, facts: RequestFacts): RequestContext {
+export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
+  const { submitApplication, reader, watching, listApplications, reviews } = useCases;
   const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
   const sight = sightOf(viewer);
+  const underwriter = { subject: sight.subject ?? '', trace };
+  /** Does it with an id that exists in this form, and answers the application as it is then. */
+  const changed = async (id: string, change: (uuid: string) => Promise<void>) => {
+    const uuid = toUuid(id);
+    if (uuid === undefined) throw unknownApplication();
+    await change(uuid);
+    const application = await reader.findApplication({ id: uuid, ...sight });
+    if (!application) throw unknownApplication();
+    return application;
+  };
   return {
     ...facts,
     viewer,
@@ -47,14 +62,26 @@ export function createContext({ submitApplication, reader, watching }: UseCases,
     },
     findHistory: reader.findHistory,
     findDecision: reader.findDecision,
+    findReview: async (id) => (isStaff(viewer) ? reviews.findReview(id) : undefined),
+    listApplications: (filter, page) => listApplications(filter, page, 'newest first'),
+    listReviews: (page) => listApplications({ statuses: ['MANUAL_REVIEW'] }, page, 'oldest first'),
+    claimReview: (id) => changed(id, (uuid) => reviews.claimReview(uuid, underwriter)),
+    resolveReview: (resolution) =>
+      changed(resolution.applicationId, (uuid) =>
+        reviews.resolveReview({ ...resolution, applicationId: uuid }, underwriter),
+      ),
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);
-      if (uuid === undefined) throw new Refusal('NOT_FOUND', 'There is no application with this id.');
+      if (uuid === undefined) throw unknownApplication();
       const { feed, readStatus } = watching;
       const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
       return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone);
     },
   };
+}
+
+function unknownApplication(): Refusal {
+  return new Refusal('NOT_FOUND', 'There is no application with this id.');
 }
 
 // Lower case as in the subjects: PostgreSQL would find an id in capitals, NATS would not.

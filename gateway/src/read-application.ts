@@ -25,16 +25,18 @@ export function createApplicationReader(database: Database): ApplicationReader {
   return {
     findApplication: inBatches(async (wanted) => {
       // Bound parameters, as a subject may be personal: the entity manager would write it into the statement.
-      const { rows } = await sql<ApplicationRow>`
-        select w.place::integer, a.id, a.pan_masked, a.applicant_name, a.monthly_income_inr, a.loan_amount_inr,
-          a.loan_type, a.status, a.cibil_score, a.version, a.created_at, a.updated_at
+      const { rows } = await sql<ApplicationRow & { place: number }>`
+        select w.place::integer, ${applicationColumns}
         from unnest(
           ${wanted.map(({ id }) => id)}::uuid[], ${wanted.map(({ subject }) => subject)}::text[],
           ${wanted.map(({ seesAll }) => seesAll)}::boolean[]
         ) with ordinality as w (id, subject, sees_all, place)
         join applications a on a.id = w.id and ${isInSight}`.execute(database.sql());
       const byPlace = new Map(rows.map((row) => [row.place, row]));
-      return wanted.map((_, index) => toApplication(byPlace.get(index + 1)));
+      return wanted.map((_, index) => {
+        const row = byPlace.get(index + 1);
+        return row && toApplication(row);
+      });
     }, limits),
     findHistory: inBatches(async (ids) => {
       const found = await database
@@ -58,8 +60,11 @@ export function createApplicationReader(database: Database): ApplicationReader {
   };
 }
 
-type ApplicationRow = {
-  place: number;
+/** What is read of an application `a`: never its PAN. */
+export const applicationColumns = sql`a.id, a.pan_masked, a.applicant_name, a.monthly_income_inr, a.loan_amount_inr,
+  a.loan_type, a.status, a.cibil_score, a.version, a.created_at, a.updated_at`;
+
+export type ApplicationRow = {
   id: string;
   pan_masked: string;
   applicant_name: string | null;
@@ -73,22 +78,20 @@ type ApplicationRow = {
   updated_at: string;
 };
 
-function toApplication(row: ApplicationRow | undefined): Application | undefined {
-  return (
-    row && {
-      id: row.id,
-      maskedPan: row.pan_masked,
-      applicantName: row.applicant_name,
-      monthlyIncomePaise: storedPaise(row.monthly_income_inr),
-      loanAmountPaise: storedPaise(row.loan_amount_inr),
-      loanType: row.loan_type,
-      status: row.status,
-      cibilScore: row.cibil_score,
-      version: row.version,
-      createdAt: new Date(row.created_at),
-      updatedAt: new Date(row.updated_at),
-    }
-  );
+export function toApplication(row: ApplicationRow): Application {
+  return {
+    id: row.id,
+    maskedPan: row.pan_masked,
+    applicantName: row.applicant_name,
+    monthlyIncomePaise: storedPaise(row.monthly_income_inr),
+    loanAmountPaise: storedPaise(row.loan_amount_inr),
+    loanType: row.loan_type,
+    status: row.status,
+    cibilScore: row.cibil_score,
+    version: row.version,
+    createdAt: new Date(row.created_at),
+    updatedAt: new Date(row.updated_at),
+  };
 }
 
 function storedPaise(rupees: string): number {

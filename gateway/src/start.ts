@@ -21,6 +21,7 @@ import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
 import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
+import { createCountApplications } from './count-applications.ts';
 import { createDocumentGate } from './document-gate.ts';
 import { doorOptions } from './door-options.ts';
 import { watchEventLoop } from './event-loop.ts';
@@ -30,8 +31,10 @@ import { prequalPlugin } from './graphql-plugin.ts';
 import { guardSubmissions } from './guard-submissions.ts';
 import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
+import { createListApplications } from './list-applications.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createReadStatus } from './read-status.ts';
+import { createReviews } from './review.ts';
 import { graphqlPath, serveGateway } from './server.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createSubmissionLimits } from './submission-limits.ts';
@@ -149,6 +152,8 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const eventLoop = stack.use(watchEventLoop(config.GATEWAY_MAX_EVENT_LOOP_DELAY_MS));
   const useCases = {
     reader,
+    listApplications: createListApplications({ ...submitDeps, count: createCountApplications(database) }),
+    reviews: createReviews({ database, relay, newId: v7, log }),
     submitApplication: guardSubmissions({
       submit: createSubmitApplication(submitDeps),
       findEarlier: createFindEarlier(submitDeps),

@@ -82,6 +82,18 @@ export type Decision = {
   reasons: DecisionReason[];
 };
 
+/** Where an application stands in the review queue. */
+export type Review = {
+  /** the underwriter who holds it; null when nobody does, or no longer */
+  claimedBy: string | null;
+  claimExpiresAt: Date | null;
+  /** when it entered the queue */
+  waitingSince: Date;
+};
+
+/** Limits on what an underwriter says, and for how long an application is theirs. */
+export const reviewLimits = { claimMinutes: 15, commentMaxChars: 2_000, reasonCodeMaxChars: 64 } as const;
+
 /** What a watcher of an application is told each time its status changes. */
 export type StatusUpdate = {
   applicationId: string;

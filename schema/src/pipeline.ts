@@ -53,11 +53,11 @@ export const durables: readonly { name: string; stream: StreamName }[] = [
 ];
 
 /**
- * What each service publishes from the outbox, and nobody else. Besides what it says itself, this is what
- * operators replay: scoring has no database, so decisioning publishes its reports again.
+ * What each service publishes from the outbox. Besides what it says itself, this is what operators replay: scoring
+ * has no database, so decisioning publishes its reports again. A status is the policy's or an underwriter's word.
  */
 export const outboxes = {
-  gateway: ['applicationSubmitted'],
+  gateway: ['applicationSubmitted', 'statusChanged'],
   decisioning: ['statusChanged', 'creditReportGenerated'],
 } as const satisfies Record<string, readonly EventName[]>;
 

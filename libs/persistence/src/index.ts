@@ -5,6 +5,7 @@ export * from './entities.ts';
 export * from './errors.ts';
 export * from './migrate.ts';
 export * from './reconciler.ts';
+export * from './record-decisions.ts';
 export * from './relay.ts';
 export * from './rotate-keys.ts';
 export * from './statement-client.ts';

@@ -1,4 +1,13 @@
-import type { Application, ApplicationEvent, Decision, LoanType, StatusUpdate } from '../application.ts';
+import type {
+  Application,
+  ApplicationEvent,
+  ApplicationStatus,
+  Decision,
+  DecisionOutcome,
+  LoanType,
+  Review,
+  StatusUpdate,
+} from '../application.ts';
 import type { Viewer } from '../viewer.ts';
 
 /** What a caller submits, already coerced and checked. */
@@ -9,6 +18,33 @@ export type SubmitApplicationInput = {
   loanAmountPaise: number;
   loanType: LoanType;
   idempotencyKey: string | null;
+};
+
+/** Which applications a list holds; all that is given must hold, and what is not given lets all pass. */
+export type ApplicationFilter = {
+  statuses?: readonly ApplicationStatus[] | undefined;
+  loanTypes?: readonly LoanType[] | undefined;
+  createdAfter?: Date | undefined;
+  createdBefore?: Date | undefined;
+  panNumber?: string | undefined;
+};
+
+/** The part of a list that comes after a cursor: its first entries. */
+export type PageRequest = { first: number; after: string | undefined };
+
+export type Page<Item> = {
+  entries: { cursor: string; node: Item }[];
+  hasNextPage: boolean;
+  hasPreviousPage: boolean;
+  /** of the whole list; asked only when a client wants it */
+  totalCount: () => Promise<number>;
+};
+
+export type ReviewResolution = {
+  applicationId: string;
+  outcome: DecisionOutcome;
+  reasonCode: string;
+  comment: string;
 };
 
 /**
@@ -24,6 +60,16 @@ export type GraphQLContext = {
   /** Oldest first. */
   findHistory(applicationId: string): Promise<ApplicationEvent[]>;
   findDecision(applicationId: string): Promise<Decision | undefined>;
+  /** Undefined unless it is in review. */
+  findReview(applicationId: string): Promise<Review | undefined>;
+  /** Newest first. Throws `Refusal` VALIDATION_FAILED for a cursor that is none. */
+  listApplications(filter: ApplicationFilter, page: PageRequest): Promise<Page<Application>>;
+  /** What is in MANUAL_REVIEW, oldest first. Throws as `listApplications`. */
+  listReviews(page: PageRequest): Promise<Page<Application>>;
+  /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, CLAIMED_BY_ANOTHER. */
+  claimReview(applicationId: string): Promise<Application>;
+  /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, NOT_CLAIMED. */
+  resolveReview(resolution: ReviewResolution): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, also for what is not the viewer's to see. The stream never throws, waits through outages, and ends after a final status. */
   watchApplication(id: string, afterVersion: number | undefined): Promise<AsyncIterable<StatusUpdate>>;
 };

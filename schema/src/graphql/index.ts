@@ -1,5 +1,7 @@
 import './scalars.ts';
 import './application.ts';
+import './applications.ts';
+import './review.ts';
 import './submit-application.ts';
 import './application-status.ts';
 import type { GraphQLSchema } from 'graphql';

@@ -3,11 +3,7 @@ import { type Application, containsPan, submissionLimits } from '../application.
 import { allowedTo } from './allowed-to.ts';
 import { ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
-
-/** PAN: five letters, four digits, one letter, upper case. Its check letter's formula is not published. */
-const panNumber = z.string().regex(/^[A-Z]{5}[0-9]{4}[A-Z]$/, {
-  error: 'must be a PAN: five capital letters, four digits, one capital letter',
-});
+import { panNumber } from './pan-number.ts';
 
 const nameRule = `must be 1 to ${submissionLimits.applicantNameMaxChars} characters after trimming, without control characters`;
 

@@ -3,6 +3,7 @@ import { DeadLetters } from './20261125000000-dead-letters.ts';
 import { Access } from './20261125120000-access.ts';
 import { QuietRotation } from './20261125130000-quiet-rotation.ts';
 import { RateLimits } from './20261126090000-rate-limits.ts';
+import { Reviews } from './20261126100000-reviews.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -11,4 +12,5 @@ export const migrations = [
   { name: '20261125120000-access', class: Access },
   { name: '20261125130000-quiet-rotation', class: QuietRotation },
   { name: '20261126090000-rate-limits', class: RateLimits },
+  { name: '20261126100000-reviews', class: Reviews },
 ];

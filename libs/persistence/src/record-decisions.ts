@@ -1,6 +1,6 @@
-import type { toMessage } from '@prequal/messaging';
-import { type Database, sql } from '@prequal/persistence';
 import type { BureauReport, DecisionMaker, DecisionOutcome, DecisionReason } from '@prequal/schema';
+import { type Database, sql } from './database.ts';
+import type { OutboxMessage } from './relay.ts';
 
 /** A decision that is to be written: what was decided, by whom, on what evidence, and how it is announced. */
 export type NewDecision = {
@@ -9,6 +9,8 @@ export type NewDecision = {
   version: number;
   outcome: DecisionOutcome;
   decidedBy: DecisionMaker;
+  /** whom the history names, e.g. decisioning, or underwriter:<subject> */
+  actor: string;
   /** null when no policy was asked */
   policy: { version: string; hash: string } | null;
   cibilScore: number | null;
@@ -17,15 +19,15 @@ export type NewDecision = {
   report: BureauReport | null;
   decidedAt: Date;
   /** announces it, and carries the id of the event in the history */
-  message: ReturnType<typeof toMessage>;
+  message: OutboxMessage;
 };
 
 /**
  * Writes status, decision, event and outbox of all decisions: all or nothing, in one round trip. Rows are
  * locked in the order of their ids, so that two workers with the same applications in hand wait for each
  * other instead of deadlocking. Answers the ids of what was really written: the guard leaves out what was
- * decided meanwhile. Only PENDING may be decided, and by the policy also what the system gave up; that is asked
- * of the locked rows, since a condition on the updated table's status makes PostgreSQL read all that are PENDING.
+ * decided meanwhile. Only PENDING may be decided, by the policy also what the system gave up, and by an underwriter
+ * what is in review, see `resolveReview` for who may; that is asked of the locked rows, since a condition on the updated table's status makes PostgreSQL read all that are PENDING.
  */
 export async function recordDecisions(
   database: Pick<Database, 'sql'>,
@@ -40,6 +42,7 @@ export async function recordDecisions(
         ${column((d) => d.version)}::integer[],
         ${column((d) => d.outcome)}::text[],
         ${column((d) => d.decidedBy)}::text[],
+        ${column((d) => d.actor)}::text[],
         ${column((d) => d.policy?.version ?? null)}::text[],
         ${column((d) => d.policy?.hash ?? null)}::text[],
         ${column((d) => d.cibilScore)}::integer[],
@@ -50,16 +53,19 @@ export async function recordDecisions(
         ${column((d) => d.message.id)}::uuid[],
         ${column((d) => d.message.subject)}::text[],
         ${column((d) => d.message.message)}::text[]
-      ) as t (id, version, outcome, decided_by, policy_version, policy_hash, cibil_score, reasons, inputs, report,
+      ) as t (id, version, outcome, decided_by, actor, policy_version, policy_hash, cibil_score, reasons, inputs, report,
         decided_at, event_id, subject, message)
     ), locked as (
-      select a.id, a.status = 'PENDING' as pending, ${givenUp()} as given_up
+      select a.id, a.status, ${givenUp()} as given_up
       from applications a where a.id = any(select id from input) order by a.id for update
     ), updated as (
       update applications a set status = i.outcome, cibil_score = i.cibil_score, version = a.version + 1
       from input i join locked using (id)
       where a.id = i.id and a.version = i.version
-        and (locked.pending or (i.decided_by = 'POLICY' and locked.given_up))
+        and case i.decided_by
+          when 'UNDERWRITER' then locked.status = 'MANUAL_REVIEW'
+          when 'POLICY' then locked.status = 'PENDING' or locked.given_up
+          else locked.status = 'PENDING' end
       returning a.id, a.version
     ), decided as (
       insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
@@ -68,7 +74,7 @@ export async function recordDecisions(
       from input join updated using (id)
     ), recorded as (
       insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at)
-      select event_id, id, updated.version, outcome, 'decisioning', reasons,
+      select event_id, id, updated.version, outcome, actor, reasons,
         jsonb_build_object('cibilScore', cibil_score), decided_at
       from input join updated using (id)
     ), queued as (

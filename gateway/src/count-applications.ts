@@ -1,0 +1,44 @@
+import { type Database, sql } from '@prequal/persistence';
+import type { ApplicationFilter } from '@prequal/schema/graphql';
+
+/** How many applications there are of which `where` holds; `filter` says the same and tells counts apart. */
+export type CountApplications = (where: ReturnType<typeof sql>, filter: ApplicationFilter) => Promise<number>;
+
+const minimumAgeMs = 5_000;
+/** A count that took a second is asked again after fifty. */
+const agePerDuration = 50;
+const maxRemembered = 200;
+
+type Counted = { value: Promise<number>; goodUntilMs: number };
+
+/**
+ * Counting reads every row that it counts, so a count is shared and kept for a time that grows with what it cost:
+ * however many pages are turned, counting takes a fiftieth of one session at most.
+ */
+export function createCountApplications(database: Database, now: () => number = () => performance.now()) {
+  const counts = new Map<string, Counted>();
+
+  async function ask(where: ReturnType<typeof sql>, counted: Counted): Promise<number> {
+    const startedAt = now();
+    const { rows } = await sql<{ count: string }>`select count(*) from applications a where ${where}`.execute(
+      database.sql(),
+    );
+    counted.goodUntilMs = now() + Math.max(minimumAgeMs, agePerDuration * (now() - startedAt));
+    return Number(rows[0]?.count);
+  }
+
+  return (async (where, filter) => {
+    const key = JSON.stringify(filter);
+    const known = counts.get(key);
+    if (known && known.goodUntilMs > now()) return known.value;
+    const counted: Counted = { value: Promise.resolve(0), goodUntilMs: Number.POSITIVE_INFINITY };
+    counted.value = ask(where, counted);
+    counts.delete(key);
+    counts.set(key, counted);
+    const [oldest] = counts.keys();
+    if (counts.size > maxRemembered && oldest !== undefined) counts.delete(oldest);
+    // A failure is not remembered.
+    counted.value.catch(() => counts.delete(key));
+    return counted.value;
+  }) satisfies CountApplications;
+}

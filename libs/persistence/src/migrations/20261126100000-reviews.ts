@@ -1,0 +1,58 @@
+import { Migration } from '@mikro-orm/migrations';
+
+const submitted = `subject like 'loan.applications.submitted.%'`;
+const announced = `subject like 'loan.applications.status.%'`;
+
+/** The schema's owner may migrate without the right to make roles; then there are none to grant to. */
+function forRole(role: string, ...statements: string[]): string {
+  return `
+    do $$ begin
+      if to_regrole('${role}') is not null then
+        ${statements.map((statement) => `${statement};`).join('\n        ')}
+      end if;
+    end $$`;
+}
+
+/** The desk of the underwriters: who holds what for how long, and lists that are read by cursor. */
+export class Reviews extends Migration {
+  override up(): void {
+    this.addSql(`
+      create table review_claims (
+        application_id uuid primary key references applications (id),
+        claimed_by text not null,
+        claimed_at timestamptz(3) not null default now(),
+        expires_at timestamptz(3) not null
+      )`);
+    // With the id, which tells apart what was created in one millisecond, so that a cursor names one place.
+    this.addSql('create index applications_status_created_at_id on applications (status, created_at, id)');
+    this.addSql('create index applications_created_at_id on applications (created_at, id)');
+    this.addSql('drop index applications_status_created_at');
+    this.addSql('drop index applications_created_at');
+    this.addSql(
+      forRole(
+        'prequal_gateway',
+        'grant select, insert, update (claimed_by, claimed_at, expires_at) on review_claims to prequal_gateway',
+        'grant select (pan_index), update (status, version, cibil_score) on applications to prequal_gateway',
+        'grant select (policy_hash), insert on decisions to prequal_gateway',
+        `alter policy prequal_gateway on outbox using (${submitted} or ${announced}) with check (${submitted} or ${announced})`,
+      ),
+    );
+    this.addSql(forRole('prequal_reader', 'grant select on review_claims to prequal_reader'));
+  }
+
+  override down(): void {
+    this.addSql(
+      forRole(
+        'prequal_gateway',
+        `alter policy prequal_gateway on outbox using (${submitted}) with check (${submitted})`,
+        'revoke select (policy_hash), insert on decisions from prequal_gateway',
+        'revoke select (pan_index), update (status, version, cibil_score) on applications from prequal_gateway',
+      ),
+    );
+    this.addSql('create index applications_created_at on applications (created_at desc)');
+    this.addSql('create index applications_status_created_at on applications (status, created_at)');
+    this.addSql('drop index applications_created_at_id');
+    this.addSql('drop index applications_status_created_at_id');
+    this.addSql('drop table review_claims');
+  }
+}
