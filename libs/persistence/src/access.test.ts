@@ -33,25 +33,23 @@ const denied = '42501';
 
 const refused: Record<DatabaseUser, string[]> = {
   gateway: [
-    'select pan_index from applications',
-    'select * from applications',
-    "update applications set status = 'PRE_APPROVED', version = version + 1",
     "update applications set applicant_name = 'x'",
+    'update applications set loan_amount_inr = 1',
     "update applications set pan_ciphertext = '\\x00'",
     'delete from applications',
     "update application_events set actor = 'x'",
     'delete from application_events',
     'select inputs from decisions',
-    `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
-      values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
     'select id from dead_letters',
+    'delete from review_claims',
     "update outbox set message = '{}'",
     "update idempotency_keys set fingerprint = '\\x00'",
     'delete from idempotency_keys',
     `insert into outbox (id, application_id, subject, message)
-      values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
+      values (gen_random_uuid(), gen_random_uuid(), 'loan.credit-reports.generated.x', '{}')`,
   ],
   decisioning: [
+    'select claimed_by from review_claims',
     'select pan_ciphertext from applications',
     'select pan_index from applications',
     'select pan_masked from applications',
@@ -131,10 +129,34 @@ test('who may read what of an application is written down here once more', async
       order by 1`
       .execute(database.sql())
       .then(({ rows }) => rows.map(({ column }) => column));
-  expect(await readable('gateway')).toEqual(['applicant_name', 'owner', 'pan_ciphertext', 'pan_masked']);
+  expect(await readable('gateway')).toEqual(['applicant_name', 'owner', 'pan_ciphertext', 'pan_index', 'pan_masked']);
   expect(await readable('decisioning')).toEqual([]);
   expect(await readable('operator')).toEqual(['pan_ciphertext', 'pan_index']);
   expect(await readable('reader')).toEqual([]);
+});
+
+test('the gateway changes a status only where an underwriter holds a claim', async ({ database }) => {
+  const [pending, unclaimed, claimed] = [
+    await application(database),
+    await application(database),
+    await application(database),
+  ];
+  for (const id of [unclaimed, claimed]) {
+    await sql`update applications set status = 'MANUAL_REVIEW', version = 2 where id = ${id}`.execute(database.sql());
+  }
+  await sql`insert into review_claims (application_id, claimed_by, expires_at)
+    values (${claimed}, 'asha', now() + interval '1 minute'), (${pending}, 'asha', now() + interval '1 minute')`.execute(
+    database.sql(),
+  );
+  const approve = (id: string) =>
+    attempt(
+      database,
+      'gateway',
+      `update applications set status = 'PRE_APPROVED', version = version + 1 where id = '${id}'`,
+    );
+  expect(await approve(pending)).toBe(denied);
+  expect(await approve(unclaimed)).toBe(denied);
+  expect(await approve(claimed)).toBeUndefined();
 });
 
 test('a service neither sees nor takes what another one publishes', async ({ database }) => {
@@ -148,8 +170,9 @@ test('a service neither sees nor takes what another one publishes', async ({ dat
       delete from outbox returning subject`.execute(theirs.sql());
     return rows.map(({ subject }) => subject).toSorted();
   };
-  expect(await seen('gateway')).toEqual(['loan.applications.submitted.x']);
-  expect(await seen('decisioning')).toEqual(['loan.applications.status.x', 'loan.credit-reports.generated.x']);
+  // A status is the word of either, so each may send on what the other one left.
+  expect(await seen('gateway')).toEqual(['loan.applications.status.x', 'loan.applications.submitted.x']);
+  expect(await seen('decisioning')).toEqual(['loan.credit-reports.generated.x']);
 });
 
 test('the triggers stand behind the grants: what may be updated is still guarded', async ({ database }) => {

@@ -23,6 +23,29 @@ export class Reviews extends Migration {
         claimed_at timestamptz(3) not null default now(),
         expires_at timestamptz(3) not null
       )`);
+    // A superuser is a member of every role.
+    this.addSql(`
+      create function current_user_is_gateway() returns boolean stable language sql as $$
+        select to_regrole('prequal_gateway') is not null
+          and pg_has_role(current_user, to_regrole('prequal_gateway'), 'member')
+          and not (select rolsuper from pg_roles where rolname = current_user)
+      $$`);
+    // The door may change a status only for an underwriter: whoever took the gateway over must hold a claim as well.
+    this.addSql(`
+      create function applications_guard_review() returns trigger language plpgsql as $$
+      begin
+        if old.status <> 'MANUAL_REVIEW' or not exists (
+          select 1 from review_claims c where c.application_id = old.id and c.expires_at > now()
+        ) then
+          raise exception 'application %: only what an underwriter has claimed is resolved here', old.id
+            using errcode = 'insufficient_privilege';
+        end if;
+        return new;
+      end $$`);
+    this.addSql(`
+      create trigger applications_guard_review before update of status on applications
+        for each row when (current_user_is_gateway() and old.status is distinct from new.status)
+        execute function applications_guard_review()`);
     // With the id, which tells apart what was created in one millisecond, so that a cursor names one place.
     this.addSql('create index applications_status_created_at_id on applications (status, created_at, id)');
     this.addSql('create index applications_created_at_id on applications (created_at, id)');
@@ -49,6 +72,9 @@ export class Reviews extends Migration {
         'revoke select (pan_index), update (status, version, cibil_score) on applications from prequal_gateway',
       ),
     );
+    this.addSql('drop trigger applications_guard_review on applications');
+    this.addSql('drop function applications_guard_review()');
+    this.addSql('drop function current_user_is_gateway()');
     this.addSql('create index applications_created_at on applications (created_at desc)');
     this.addSql('create index applications_status_created_at on applications (status, created_at)');
     this.addSql('drop index applications_created_at_id');
