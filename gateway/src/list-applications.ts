@@ -64,7 +64,7 @@ function statusesOf({ statuses }: ApplicationFilter): Condition[] {
 }
 
 function allOf(conditions: readonly Condition[]): Condition {
-  return sql.join(conditions, sql` and `) as Condition;
+  return sql.join(conditions, sql` and `);
 }
 
 type Place = { createdAt: string; id: string };
