@@ -36,9 +36,10 @@ export type Broker = AsyncDisposable & {
   send: (subject: string, message: { payload: string; replyTo: string }) => void;
   /**
    * True once the server has seen all that was sent before, e.g. subscriptions; false when it went away
-   * meanwhile, in which case the connect listeners are called as soon as it is back.
+   * meanwhile, in which case the connect listeners are called as soon as it is back. A server that does not answer
+   * is noticed after half a minute only: whoever stops cannot wait for that, and has false after `limitMs`.
    */
-  flush: () => Promise<boolean>;
+  flush: (limitMs?: number) => Promise<boolean>;
   /** Called after the first connect and after each reconnect, when subscriptions are in place again. */
   onConnect: (listener: () => void) => Disposable;
 };
@@ -53,6 +54,9 @@ const connectionOptions = {
   ignoreAuthErrorAbort: true,
   noAsyncTraces: true,
 } as const;
+
+/** of each `flush` while stopping */
+export const stopFlushMs = 1_000;
 
 const firstConnect = { baseMs: 250, maxMs: 1_000 };
 
@@ -144,12 +148,13 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
     send: (subject, { payload, replyTo }) => {
       if (connected) nc?.publish(subject, payload, { reply: replyTo });
     },
-    flush: async () => {
+    flush: async (limitMs) => {
       if (!nc || !connected) return false;
-      return nc.flush().then(
+      const flushed = nc.flush().then(
         () => true,
         () => false,
       );
+      return limitMs === undefined ? flushed : Promise.race([flushed, delay(limitMs, false, { ref: false })]);
     },
     onConnect: (listener) => {
       listeners.add(listener);

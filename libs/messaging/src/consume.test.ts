@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createEvent, streams } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
@@ -260,4 +262,29 @@ test('stopping waits for what is in hand; what was not handled is delivered to t
   await using _ = second;
   await vi.waitFor(() => expect(new Set([...first, ...handled]).size).toBe(10), 5_000);
   await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 5_000);
+});
+
+test('stopping does not wait for a NATS that says nothing any more', async ({ nats }) => {
+  await ready(nats);
+  await using stack = new AsyncDisposableStack();
+  const links: Socket[] = [];
+  const proxy = createServer((client) => {
+    const server = connectTcp(Number(new URL(nats.url).port), '127.0.0.1');
+    client.pipe(server).pipe(client);
+    for (const socket of [client, server]) links.push(socket.on('error', () => undefined));
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  stack.defer(() => {
+    for (const socket of links) socket.destroy();
+    proxy.close();
+  });
+  const { port } = proxy.address() as AddressInfo;
+  const broker = connectBroker({ natsUrl: `nats://127.0.0.1:${port}`, name: 'behind-a-link', log: quiet });
+  const { consumer } = consuming(nats, { broker });
+  await vi.waitUntil(() => consumer.isConsuming(), 10_000);
+  for (const socket of links) socket.unpipe().pause();
+  const begun = performance.now();
+  await consumer[Symbol.asyncDispose]();
+  await broker[Symbol.asyncDispose]();
+  expect(performance.now() - begun).toBeLessThan(5_000);
 });

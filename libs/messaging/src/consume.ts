@@ -19,7 +19,7 @@ import {
   type Registry,
 } from '@prequal/service';
 import type { JsMsg } from 'nats';
-import type { Broker } from './connect.ts';
+import { type Broker, stopFlushMs } from './connect.ts';
 import { type DeadLetter, readDeadLetter } from './dead-letter.ts';
 import { retryTable } from './failures.ts';
 import { createInHand } from './in-hand.ts';
@@ -208,7 +208,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
       if (connectedOnce) await running;
       await inHand[Symbol.asyncDispose]();
       // What was handed back is on its way when the connection closes.
-      await broker.flush();
+      await broker.flush(stopFlushMs);
     },
   };
 }

@@ -3,7 +3,7 @@ import type { StreamName } from '@prequal/schema';
 import { createInbox, type JsMsg, nanos } from 'nats';
 // Not exported, and the only way to settle a message that came on a subscription of our own.
 import { toJsMsg } from 'nats/lib/jetstream/jsmsg.js';
-import type { Broker } from './connect.ts';
+import { type Broker, stopFlushMs } from './connect.ts';
 
 /** How long one request for messages stays open; a stop waits for it, since what is on its way then would be lost. */
 const pullMs = 1_000;
@@ -69,7 +69,7 @@ export async function openPuller(
     },
     [Symbol.asyncDispose]: async () => {
       reconnected[Symbol.dispose]();
-      await broker.flush();
+      await broker.flush(stopFlushMs);
       unsubscribe();
     },
   };
