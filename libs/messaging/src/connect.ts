@@ -1,6 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs, type ClientTls, type Logger } from '@prequal/service';
-import { connect, Events, type JetStreamClient, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
+import {
+  connect,
+  createInbox,
+  Events,
+  type JetStreamClient,
+  type JetStreamManager,
+  type Msg,
+  type NatsConnection,
+} from 'nats';
 import { serversIn } from './nats-servers.ts';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
@@ -32,6 +40,8 @@ export type Broker = AsyncDisposable & {
   connectedJetStream: () => JetStreamClient;
   /** Core subscription that lasts across reconnects. Answers how to end it. */
   subscribe: (subject: string, onMessage: (message: Msg) => void) => () => void;
+  /** A subject of our own, which no other user may listen to. */
+  newInbox: () => string;
   /** Sends without waiting; what is sent while there is no connection is lost. */
   send: (subject: string, message: { payload: string; replyTo: string }) => void;
   /**
@@ -145,6 +155,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
       }
       return () => unsubscribe();
     },
+    newInbox: () => createInbox(whereAndWho.inboxPrefix),
     send: (subject, { payload, replyTo }) => {
       if (connected) nc?.publish(subject, payload, { reply: replyTo });
     },

@@ -234,7 +234,7 @@ test('a worker that may not provision waits until another one has, again when th
   }
   await handledNow();
   // While nothing disconnects, somebody has to look.
-  await jsm.streams.delete('LOAN_APPLICATIONS');
+  await vi.waitFor(() => jsm.streams.delete('LOAN_APPLICATIONS'), 15_000);
   await handledNow();
   expect(lines.filter((line) => line.includes('waiting for decisioning')).length).toBeLessThan(6);
 });
@@ -279,7 +279,8 @@ test('stopping does not wait for a NATS that says nothing any more', async ({ na
     proxy.close();
   });
   const { port } = proxy.address() as AddressInfo;
-  const broker = connectBroker({ natsUrl: `nats://127.0.0.1:${port}`, name: 'behind-a-link', log: quiet });
+  const natsUrl = Object.assign(new URL(nats.url), { port }).href;
+  const broker = connectBroker({ natsUrl, name: 'behind-a-link', log: quiet });
   const { consumer } = consuming(nats, { broker });
   await vi.waitUntil(() => consumer.isConsuming(), 10_000);
   for (const socket of links) socket.unpipe().pause();

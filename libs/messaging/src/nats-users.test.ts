@@ -33,7 +33,7 @@ const workerOf = (consumer: string): NatsUser => (consumer === 'scoring' ? 'scor
 const published: readonly Rule[] = [
   [eventSubjects.submitted, ['gateway', 'operator']],
   [eventSubjects.report, ['scoring', 'decisioning', 'operator']],
-  [eventSubjects.status, ['decisioning', 'operator']],
+  [eventSubjects.status, ['gateway', 'decisioning', 'operator']],
   [`${eventSubjects.status}.more`, ['operator']],
   [deadLetterSubject('scoring', id), ['scoring', 'operator']],
   [deadLetterSubject('decisioning', id), ['decisioning', 'operator']],

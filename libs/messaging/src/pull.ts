@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StreamName } from '@prequal/schema';
-import { createInbox, type JsMsg, nanos } from 'nats';
+import { type JsMsg, nanos } from 'nats';
 // Not exported, and the only way to settle a message that came on a subscription of our own.
 import { toJsMsg } from 'nats/lib/jetstream/jsmsg.js';
 import { type Broker, stopFlushMs } from './connect.ts';
@@ -33,7 +33,7 @@ export async function openPuller(
 ): Promise<Puller> {
   const { jsm } = await broker.jetStream();
   await jsm.consumers.info(stream, durable);
-  const inbox = createInbox();
+  const inbox = broker.newInbox();
   let request = Promise.withResolvers<void>();
   let requests = 0;
   let missing = 0;

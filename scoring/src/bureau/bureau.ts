@@ -22,10 +22,10 @@ export class BureauAwayError extends Error {
 
 /**
  * Why a call failed. `unavailable`: no answer, or none worth the name (connection, 5xx, 429). `timeout`: none
- * in time. `refused`: the bureau does not take such requests (other statuses). `invalid`: an answer that
- * cannot be true.
+ * in time. `rejected`: the bureau does not take this one request (400, 409, 413, 422). `refused`: it takes none of
+ * ours (other statuses, e.g. for a wrong token). `invalid`: an answer that cannot be true.
  */
-export type BureauFailure = 'unavailable' | 'timeout' | 'refused' | 'invalid';
+export type BureauFailure = 'unavailable' | 'timeout' | 'rejected' | 'refused' | 'invalid';
 
 /** A call to the bureau failed. The message holds a status or the rule that was broken, never what was sent or said. */
 export class BureauError extends Error {

@@ -140,6 +140,22 @@ describe('the breaker', () => {
     expect(new Set(await guarded(bureau).calls(8))).toEqual(new Set(['invalid']));
   });
 
+  test('stays closed when one request is rejected and others are answered; that one counts against its message', async () => {
+    let rejecting = false;
+    await using bureau = await startScriptedBureau((response, asked) =>
+      rejecting ? answerStatus(response, 422) : answerScored(response, asked),
+    );
+    const { call, calls } = guarded(bureau);
+    expect(await call()).toBe('SCORED');
+    rejecting = true;
+    expect(new Set(await calls(8))).toEqual(new Set(['rejected']));
+  });
+
+  test('takes it for an outage when every request is rejected: then it is ours that are wrong', async () => {
+    await using bureau = await startScriptedBureau((response) => answerStatus(response, 422));
+    expect(new Set(await guarded(bureau).calls(3))).toEqual(new Set(['away']));
+  });
+
   test('does not open for applicants without history', async () => {
     await using bureau = await startScriptedBureau((response) => response.writeHead(404).end('{"code":"NOT_FOUND"}'));
     expect(new Set(await guarded(bureau).calls(8))).toEqual(new Set(['NO_HISTORY']));

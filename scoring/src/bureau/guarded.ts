@@ -38,8 +38,8 @@ export function guardedBureau(bureau: Bureau, options: GuardOptions): Bureau {
     backoff: new DelegateBackoff(({ attempt }) => backoffMs(attempt, { baseMs: retryBaseMs, maxMs: 10 * retryBaseMs })),
   });
   const breaker = circuitBreaker(
-    // Whoever lies is there. One application that is lied about must not keep the others waiting.
-    handleWhen((error) => error instanceof BureauError && error.failure !== 'invalid'),
+    // Whoever lies or rejects is there. One application that it does that to must not keep the others waiting.
+    handleWhen((error) => error instanceof BureauError && !isAboutOne(error)),
     { halfOpenAfter: breakerResetMs, breaker: new ConsecutiveBreaker(options.breakerFailures) },
   );
   // The breaker is outside, so that one call counts once.
@@ -52,8 +52,10 @@ export function guardedBureau(bureau: Bureau, options: GuardOptions): Bureau {
 
   function isAway(error: unknown): boolean {
     if (breaker.state !== CircuitState.Closed) return true;
-    // Few applications and many workers: each breaker sees too few calls to open, yet nobody is answered.
-    return isWorthRetrying(error) && performance.now() - answeredAt > breakerResetMs;
+    // Few applications and many workers: each breaker sees too few calls to open, yet nobody is answered. Likewise
+    // when every one is rejected: then it is our requests that are wrong, and no application's fault.
+    const mayBeAway = isWorthRetrying(error) || (error instanceof BureauError && error.failure === 'rejected');
+    return mayBeAway && performance.now() - answeredAt > breakerResetMs;
   }
 
   return {
@@ -79,6 +81,10 @@ export function guardedBureau(bureau: Bureau, options: GuardOptions): Bureau {
       }
     },
   };
+}
+
+function isAboutOne({ failure }: BureauError): boolean {
+  return failure === 'invalid' || failure === 'rejected';
 }
 
 function isWorthRetrying(error: unknown): boolean {

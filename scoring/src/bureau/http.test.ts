@@ -71,7 +71,8 @@ describe('a bureau that', () => {
   test.each([
     [500, 'unavailable'],
     [429, 'unavailable'],
-    [400, 'refused'],
+    [400, 'rejected'],
+    [422, 'rejected'],
     [401, 'refused'],
     // The address is wrong, which says nothing about the applicant.
     [404, 'refused'],

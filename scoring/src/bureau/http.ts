@@ -1,6 +1,6 @@
 import { type Trace, traceOf } from '@prequal/service';
 import { z } from 'zod';
-import { type Bureau, BureauError, type BureauRequest } from './bureau.ts';
+import { type Bureau, BureauError, type BureauFailure, type BureauRequest } from './bureau.ts';
 import {
   creditReportAnswer,
   creditReportRequest,
@@ -63,6 +63,14 @@ function bodyOf({ applicationId, panNumber, loanType, monthlyIncomePaise }: Bure
   return JSON.stringify(z.encode(creditReportRequest, request));
 }
 
+/** A 422 says something of one application; a 401 says something of us. */
+const rejections = [400, 409, 413, 422];
+
+function failureOf(status: number): BureauFailure {
+  if (status >= 500 || status === 429) return 'unavailable';
+  return rejections.includes(status) ? 'rejected' : 'refused';
+}
+
 type Answer = { result: 'SCORED'; score: number } | { result: 'NO_HISTORY' };
 
 async function readAnswer(response: Response, applicationId: string): Promise<Answer> {
@@ -70,8 +78,7 @@ async function readAnswer(response: Response, applicationId: string): Promise<An
   if (status !== 200 && status !== 404) {
     // Unread it would keep the connection.
     await response.body?.cancel();
-    const failure = status >= 500 || status === 429 ? 'unavailable' : 'refused';
-    throw new BureauError(failure, `the bureau answered ${status}`);
+    throw new BureauError(failureOf(status), `the bureau answered ${status}`);
   }
   const json = await readJson(response);
   if (status === 404) {
