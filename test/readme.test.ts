@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { createSchema } from '@prequal/schema/graphql';
+import { parse, validate } from 'graphql';
 import { expect } from 'vitest';
 import { decisioningConfig } from '../decisioning/src/config.ts';
 import { gatewayConfig } from '../gateway/src/config.ts';
@@ -82,4 +84,10 @@ test('the GraphiQL example fits the schema', async ({ stack }) => {
     id: '01890000-0000-7000-8000-000000000000',
   });
   expect(errors).toBeUndefined();
+});
+
+test('every GraphQL example fits the schema', () => {
+  const examples = blocks('graphql');
+  expect(examples.length).toBeGreaterThan(1);
+  for (const example of examples) expect(validate(createSchema(), parse(example))).toEqual([]);
 });
