@@ -64,11 +64,11 @@ function bodyOf({ applicationId, panNumber, loanType, monthlyIncomePaise }: Bure
 }
 
 /** A 422 says something of one application; a 401 says something of us. */
-const rejections = [400, 409, 413, 422];
+const rejections = new Set([400, 409, 413, 422]);
 
 function failureOf(status: number): BureauFailure {
   if (status >= 500 || status === 429) return 'unavailable';
-  return rejections.includes(status) ? 'rejected' : 'refused';
+  return rejections.has(status) ? 'rejected' : 'refused';
 }
 
 type Answer = { result: 'SCORED'; score: number } | { result: 'NO_HISTORY' };
