@@ -70,7 +70,16 @@ class ImpatientSocket extends WebSocket {
   constructor(url: string, protocols: string) {
     super(url, protocols, { handshakeTimeout: answerLimitMs });
   }
+
+  // The library terminates by closing, which waits for a dead link; what comes over it when it lives again would be
+  // taken for an answer to the same subscription on the next socket.
+  override close(code?: number, reason?: string): void {
+    if (code === terminated) this.terminate();
+    else super.close(code, reason);
+  }
 }
+
+const terminated = 4499;
 
 export function watchOverWebSocket(client: Client, watcher: Watcher, history: History): Watching {
   const { promise: done, resolve } = Promise.withResolvers<void>();

@@ -60,9 +60,9 @@ export const mutants: Mutant[] = [
         to: '',
       },
       {
-        file: 'decisioning/src/record-decisions.ts',
-        from: '(locked.pending or (i.decided_by',
-        to: '(true or (i.decided_by',
+        file: 'libs/persistence/src/record-decisions.ts',
+        from: "when 'POLICY' then locked.status = 'PENDING' or locked.given_up",
+        to: "when 'POLICY' then true",
       },
     ],
     run: setting('replay,consumer-delete'),
