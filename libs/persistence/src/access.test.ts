@@ -40,6 +40,8 @@ const refused: Record<DatabaseUser, string[]> = {
     "update application_events set actor = 'x'",
     'delete from application_events',
     'select inputs from decisions',
+    `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+      values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
     'select id from dead_letters',
     'delete from review_claims',
     "update outbox set message = '{}'",

@@ -46,6 +46,16 @@ export class Reviews extends Migration {
       create trigger applications_guard_review before update of status on applications
         for each row when (current_user_is_gateway() and old.status is distinct from new.status)
         execute function applications_guard_review()`);
+    this.addSql(`
+      create function decisions_guard_review() returns trigger language plpgsql as $$
+      begin
+        raise exception 'application %: only an underwriter decides here', new.application_id
+          using errcode = 'insufficient_privilege';
+      end $$`);
+    this.addSql(`
+      create trigger decisions_guard_review before insert on decisions
+        for each row when (new.decided_by <> 'UNDERWRITER' and current_user_is_gateway())
+        execute function decisions_guard_review()`);
     // With the id, which tells apart what was created in one millisecond, so that a cursor names one place.
     this.addSql('create index applications_status_created_at_id on applications (status, created_at, id)');
     this.addSql('create index applications_created_at_id on applications (created_at, id)');
@@ -72,6 +82,8 @@ export class Reviews extends Migration {
         'revoke select (pan_index), update (status, version, cibil_score) on applications from prequal_gateway',
       ),
     );
+    this.addSql('drop trigger decisions_guard_review on decisions');
+    this.addSql('drop function decisions_guard_review()');
     this.addSql('drop trigger applications_guard_review on applications');
     this.addSql('drop function applications_guard_review()');
     this.addSql('drop function current_user_is_gateway()');
