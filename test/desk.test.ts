@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { issueToken } from '@prequal/identity';
 import { sql } from '@prequal/persistence';
+import { createEvent, encodeEvent, subjectOf } from '@prequal/schema';
 import { connectClient, type TestClient } from '@prequal/testing';
 import { describe, expect } from 'vitest';
 import { test as base, lookUpDocument, submit, type TestStack, watchDocument, watchToEnd } from './stack.ts';
@@ -58,6 +60,15 @@ const listDocument = `query ($filter: ApplicationFilter, $first: Int, $after: St
   applications(filter: $filter, first: $first, after: $after) {
     edges { cursor node { id status loanType createdAt } } pageInfo { hasNextPage hasPreviousPage endCursor } totalCount
   }
+}`;
+const lettersDocument = `query ($state: DeadLetterState, $first: Int, $after: String) {
+  deadLetters(state: $state, first: $first, after: $after) {
+    edges { node { id state consumer errorClass deliveries resolvedBy resolution } } pageInfo { hasNextPage endCursor } totalCount
+  }
+}`;
+const replayDocument = 'mutation ($id: ID!) { replayDeadLetter(id: $id) { id state resolvedBy resolution } }';
+const discardDocument = `mutation ($id: ID!, $reason: String!) {
+  discardDeadLetter(id: $id, reason: $reason) { id state resolvedAt resolvedBy resolution }
 }`;
 const idsOf = (answer: { data: never }, list: string) =>
   (answer.data as Record<string, { edges: { node: { id: string } }[] }>)[list]?.edges.map(({ node }) => node.id) ?? [];
@@ -268,6 +279,94 @@ describe('the list', () => {
   });
 });
 
+describe('dead letters', () => {
+  const plant = async (database: { sql: () => never }, applicationId: string) => {
+    const id = randomUUID();
+    const event = createEvent('creditReportGenerated', {
+      id: randomUUID(),
+      source: 'scoring',
+      applicationId,
+      time: new Date(),
+      trace: { correlationId: 'a-test', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+      data: { report: { result: 'SCORED', score: 790, bureau: 'simulated' } },
+    });
+    await sql`insert into dead_letters (id, consumer, subject, application_id, error_class, error, deliveries, payload)
+      values (${id}, 'decisioning', ${subjectOf('creditReportGenerated', applicationId)}, ${applicationId}, 'HANDLER_FAILED',
+        'a test', 6, ${Buffer.from(encodeEvent('creditReportGenerated', event))})`.execute(database.sql());
+    return id;
+  };
+
+  test('are listed by pages, replayed and discarded by an operator, who is named', async ({
+    stack,
+    desk,
+    database,
+  }) => {
+    const omar = await desk.as('omar', 'operator');
+    const paused = await stack.without('scoring');
+    const applicationId = await submit(stack.client);
+    const [first, second] = [
+      await plant(database as never, applicationId),
+      await plant(database as never, randomUUID()),
+    ];
+    const page = await omar.request(lettersDocument, { first: 1 });
+    expect(idsOf(page as never, 'deadLetters')).toEqual([second]);
+    expect(page.data.deadLetters).toMatchObject({ totalCount: 2, pageInfo: { hasNextPage: true } });
+    const next = await omar.request(lettersDocument, { first: 1, after: page.data.deadLetters.pageInfo.endCursor });
+    expect(idsOf(next as never, 'deadLetters')).toEqual([first]);
+
+    const replayed = await omar.request(replayDocument, { id: first });
+    expect(replayed.data.replayDeadLetter).toMatchObject({ state: 'REPLAYED', resolvedBy: 'operator:omar' });
+    // What it holds arrives: the application is decided although scoring does not run.
+    expect((await watchToEnd(stack.client, applicationId)).at(-1)).toMatchObject({ status: 'PRE_APPROVED' });
+    expect((await omar.request(replayDocument, { id: first })).errors?.[0]?.extensions).toMatchObject({
+      code: 'ALREADY_RESOLVED',
+    });
+    const discarded = await omar.request(discardDocument, { id: second, reason: ' of a test ' });
+    expect(discarded.data.discardDeadLetter).toMatchObject({
+      state: 'DISCARDED',
+      resolvedBy: 'operator:omar',
+      resolution: 'of a test',
+    });
+    expect((await omar.request(lettersDocument, {})).data.deadLetters.totalCount).toBe(0);
+    expect((await omar.request(lettersDocument, { state: null })).data.deadLetters.totalCount).toBe(2);
+    await paused[Symbol.asyncDispose]();
+  });
+
+  test('a replay does not change what an underwriter has decided meanwhile', async ({ desk, database, stack }) => {
+    const omar = await desk.as('omar', 'operator');
+    const asha = await desk.as('asha', 'underwriter');
+    const id = await desk.borderline();
+    const letter = await plant(database as never, id);
+    await asha.request(claimDocument, { id });
+    await asha.request(resolveDocument, resolution(id, { outcome: 'REJECTED' }));
+    expect((await omar.request(replayDocument, { id: letter })).errors).toBeUndefined();
+    await expect
+      .poll(
+        async () =>
+          (await sql<{ count: number }>`select count(*)::integer as count from outbox`.execute(database.sql())).rows[0]
+            ?.count,
+        { timeout: 10_000 },
+      )
+      .toBe(0);
+    const { data } = await stack.client.request(lookUpDocument, { id });
+    expect(data.application).toMatchObject({ status: 'REJECTED', version: 3 });
+  });
+
+  test.for<[string, string, Record<string, unknown>, string]>([
+    ['an unknown id', replayDocument, { id: '01890000-0000-7000-8000-000000000000' }, 'NOT_FOUND'],
+    ['an id that is none', replayDocument, { id: 'x' }, 'NOT_FOUND'],
+    [
+      'an empty reason',
+      discardDocument,
+      { id: '01890000-0000-7000-8000-000000000000', reason: ' ' },
+      'VALIDATION_FAILED',
+    ],
+  ])('are refused for %s', async ([, document, variables, code], { desk }) => {
+    const { errors } = await (await desk.as('omar', 'operator')).request(document, variables);
+    expect(errors?.[0]?.extensions?.['code']).toBe(code);
+  });
+});
+
 const everyone = ['underwriter', 'analyst', 'operator', 'auditor'];
 
 describe.for<[string, string, unknown, string[]]>([
@@ -275,6 +374,9 @@ describe.for<[string, string, unknown, string[]]>([
   ['reviewQueue', queueDocument, {}, ['underwriter']],
   ['claimReview', claimDocument, { id: 'x' }, ['underwriter']],
   ['resolveReview', resolveDocument, resolution('x'), ['underwriter']],
+  ['deadLetters', lettersDocument, {}, ['operator']],
+  ['replayDeadLetter', replayDocument, { id: 'x' }, ['operator']],
+  ['discardDeadLetter', discardDocument, { id: 'x', reason: 'x' }, ['operator']],
 ])('%s', ([, document, variables, allowed]) => {
   test.for([...everyone, 'nobody', 'anonymous'])('as %s', async (role, { stack, desk }) => {
     const client = role === 'anonymous' ? stack.client : await desk.as('sam', ...(role === 'nobody' ? [] : [role]));

@@ -8,13 +8,7 @@ import {
   oneByOne,
   publishMessage,
 } from '@prequal/messaging';
-import {
-  countOpenDeadLetters,
-  createRelay,
-  isDatabaseAway,
-  openDatabase,
-  whenSchemaIsCurrent,
-} from '@prequal/persistence';
+import { countDeadLetters, createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
 import { outboxes } from '@prequal/schema';
 import {
   counterOf,
@@ -113,7 +107,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   gaugeOf(
     metrics,
     { name: 'prequal_dead_letters_open', help: 'Dead letters that nobody has replayed or discarded yet' },
-    () => countOpenDeadLetters(database),
+    () => countDeadLetters(database, 'OPEN'),
   );
   const countDeadLetter = ({ consumer, errorClass }: DeadLetter) =>
     deadLetters.inc({ consumer, error_class: errorClass });

@@ -1,6 +1,7 @@
 import { isStaff, Refusal, type Viewer } from '@prequal/schema';
 import type { GraphQLContext } from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
+import type { DeadLetters } from './dead-letters.ts';
 import type { ListApplications } from './list-applications.ts';
 import type { ApplicationReader } from './read-application.ts';
 import type { ReadStatus } from './read-status.ts';
@@ -15,6 +16,7 @@ export type UseCases = {
   reader: ApplicationReader;
   listApplications: ListApplications;
   reviews: Reviews;
+  deadLetters: DeadLetters;
   watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
 };
 
@@ -37,11 +39,12 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
-  const { submitApplication, reader, watching, listApplications, reviews } = useCases;
+  const { submitApplication, reader, watching, listApplications, reviews, deadLetters } = useCases;
   const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
   const sight = sightOf(viewer);
+  const operator = `operator:${sight.subject}`;
   const underwriter = { subject: sight.subject ?? '', trace };
   /** Does it with an id that exists in this form, and answers the application as it is then. */
   const changed = async (id: string, change: (uuid: string) => Promise<void>) => {
@@ -65,6 +68,9 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
     findReview: async (id) => (isStaff(viewer) ? reviews.findReview(id) : undefined),
     listApplications: (filter, page) => listApplications(filter, page, 'newest first'),
     listReviews: (page) => listApplications({ statuses: ['MANUAL_REVIEW'] }, page, 'oldest first'),
+    listDeadLetters: deadLetters.list,
+    replayDeadLetter: async (id) => deadLetters.replay(knownId(id), operator),
+    discardDeadLetter: async (id, reason) => deadLetters.discard(knownId(id), operator, reason),
     claimReview: (id) => changed(id, (uuid) => reviews.claimReview(uuid, underwriter)),
     resolveReview: (resolution) =>
       changed(resolution.applicationId, (uuid) =>
@@ -78,6 +84,12 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
       return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone);
     },
   };
+}
+
+function knownId(id: string): string {
+  const uuid = toUuid(id);
+  if (uuid === undefined) throw new Refusal('NOT_FOUND', 'There is no dead letter with this id.');
+  return uuid;
 }
 
 function unknownApplication(): Refusal {

@@ -1,9 +1,9 @@
 import type { KeyedDigests } from '@prequal/pan';
 import { type Database, sql } from '@prequal/persistence';
-import { type Application, validationFailed } from '@prequal/schema';
+import type { Application } from '@prequal/schema';
 import type { ApplicationFilter, Page, PageRequest } from '@prequal/schema/graphql';
-import { z } from 'zod';
 import type { CountApplications } from './count-applications.ts';
+import { cursorOf, type Place, placeOf } from './cursor.ts';
 import { type ApplicationRow, applicationColumns, toApplication } from './read-application.ts';
 
 export type ListDeps = {
@@ -18,7 +18,8 @@ type Order = 'newest first' | 'oldest first';
 export function createListApplications({ database, indexPan, count }: ListDeps) {
   return async (filter: ApplicationFilter, { first, after }: PageRequest, order: Order): Promise<Page<Application>> => {
     const conditions = conditionsOf(filter, indexPan);
-    const beyond = after === undefined ? [] : [isBeyond(placeOf(after), order)];
+    const place = placeOf(after);
+    const beyond = place ? [isBeyond(place, order)] : [];
     const direction = order === 'newest first' ? sql`desc` : sql`asc`;
     // One more than asked for tells whether there is another page.
     const part = sql`order by a.created_at ${direction}, a.id ${direction} limit ${first + 1}`;
@@ -67,24 +68,7 @@ function allOf(conditions: readonly Condition[]): Condition {
   return sql.join(conditions, sql` and `);
 }
 
-type Place = { createdAt: string; id: string };
-const place = z.object({ createdAt: z.iso.datetime(), id: z.uuid() });
-
 function isBeyond({ createdAt, id }: Place, order: Order): Condition {
   const comparison = order === 'newest first' ? sql`<` : sql`>`;
   return sql`(a.created_at, a.id) ${comparison} (${createdAt}::timestamptz, ${id}::uuid)`;
-}
-
-function cursorOf({ createdAt, id }: Application): string {
-  return Buffer.from(JSON.stringify({ createdAt, id } satisfies Record<keyof Place, unknown>)).toString('base64url');
-}
-
-function placeOf(cursor: string): Place {
-  try {
-    return place.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
-  } catch {
-    throw validationFailed([
-      { path: ['after'], code: 'INVALID_VALUE', message: 'must be a cursor that this list has given' },
-    ]);
-  }
 }

@@ -22,6 +22,7 @@ import { v7 } from 'uuid';
 import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createCountApplications } from './count-applications.ts';
+import { createDeadLetters } from './dead-letters.ts';
 import { createDocumentGate } from './document-gate.ts';
 import { doorOptions } from './door-options.ts';
 import { watchEventLoop } from './event-loop.ts';
@@ -153,6 +154,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const useCases = {
     reader,
     listApplications: createListApplications({ ...submitDeps, count: createCountApplications(database) }),
+    deadLetters: createDeadLetters({ database, newId: v7, log }),
     reviews: createReviews({ database, relay, newId: v7, log }),
     submitApplication: guardSubmissions({
       submit: createSubmitApplication(submitDeps),

@@ -1,4 +1,5 @@
 export * from './application.ts';
+export * from './dead-letter.ts';
 export * from './events.ts';
 export * from './money.ts';
 export * from './nats-permissions.ts';

@@ -4,14 +4,13 @@ import {
   checkReplay,
   type Database,
   type DeadLetterFilter,
-  deadLetterStates,
   discardDeadLetter,
   findDeadLetter,
   listDeadLetters,
   replayDeadLetter,
   type StoredDeadLetter,
 } from '@prequal/persistence';
-import { containsPan, Refusal } from '@prequal/schema';
+import { containsPan, deadLetterStates, Refusal } from '@prequal/schema';
 import { v7 as newId } from 'uuid';
 
 export const usage = `Dead letters: messages that a worker gave up.

@@ -42,13 +42,14 @@ const refused: Record<DatabaseUser, string[]> = {
     'select inputs from decisions',
     `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
       values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
-    'select id from dead_letters',
+    'delete from dead_letters',
+    "update dead_letters set payload = ''",
     'delete from review_claims',
     "update outbox set message = '{}'",
     "update idempotency_keys set fingerprint = '\\x00'",
     'delete from idempotency_keys',
     `insert into outbox (id, application_id, subject, message)
-      values (gen_random_uuid(), gen_random_uuid(), 'loan.credit-reports.generated.x', '{}')`,
+      values (gen_random_uuid(), gen_random_uuid(), 'anything.else', '{}')`,
   ],
   decisioning: [
     'select claimed_by from review_claims',

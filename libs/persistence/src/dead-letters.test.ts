@@ -3,7 +3,7 @@ import { test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { type Database, sql } from './database.ts';
 import {
-  countOpenDeadLetters,
+  countDeadLetters,
   discardDeadLetter,
   findDeadLetter,
   listDeadLetters,
@@ -83,11 +83,11 @@ test.for([
 });
 
 test('a discarded dead letter keeps its reason and is counted no more', async ({ database }) => {
-  const before = await countOpenDeadLetters(database);
+  const before = await countDeadLetters(database, 'OPEN');
   const id = await deadLetter(database, Buffer.from('{}'), 'INVALID_MESSAGE');
-  expect(await countOpenDeadLetters(database)).toBe(before + 1);
+  expect(await countDeadLetters(database, 'OPEN')).toBe(before + 1);
   await discardDeadLetter(database, { id, by: 'operator:test', reason: 'a test of ours' });
-  expect(await countOpenDeadLetters(database)).toBe(before);
+  expect(await countDeadLetters(database, 'OPEN')).toBe(before);
   const [found] = await listDeadLetters(database, { state: 'DISCARDED', errorClass: 'INVALID_MESSAGE' }, 10);
   expect(found).toMatchObject({ id, resolution: 'a test of ours', resolvedBy: 'operator:test' });
   expect(found?.resolvedAt).toBeInstanceOf(Date);

@@ -1,26 +1,8 @@
-import { type Application, consumers, events, Refusal } from '@prequal/schema';
+import { consumers, type DeadLetter, type DeadLetterState, events, Refusal } from '@prequal/schema';
 import { type Database, sql } from './database.ts';
 
-/** OPEN until an operator has replayed or discarded it. */
-export const deadLetterStates = ['OPEN', 'REPLAYED', 'DISCARDED'] as const;
-export type DeadLetterState = (typeof deadLetterStates)[number];
-
-/** A dead letter as operators see it. Its payload is read by `findDeadLetter` alone. */
-export type StoredDeadLetter = {
-  id: string;
-  state: DeadLetterState;
-  consumer: string;
-  subject: string;
-  applicationId: Application['id'] | null;
-  errorClass: string;
-  error: string;
-  deliveries: number;
-  correlationId: string | null;
-  createdAt: Date;
-  resolvedAt: Date | null;
-  resolvedBy: string | null;
-  resolution: string | null;
-};
+/** A dead letter with what else is known of it. Its payload is read by `findDeadLetter` alone. */
+export type StoredDeadLetter = DeadLetter & { correlationId: string | null };
 
 export type DeadLetterFilter = {
   state?: DeadLetterState | undefined;
@@ -32,17 +14,20 @@ const columns = sql`id, state, consumer, subject, application_id as "application
   deliveries, correlation_id as "correlationId", created_at as "createdAt", resolved_at as "resolvedAt",
   resolved_by as "resolvedBy", resolution`;
 
-/** Newest first, at most `limit`. */
+/** Newest first, at most `limit`; with `after`, those that come after it in that order. */
 export async function listDeadLetters(
   database: Database,
   { state, errorClass, consumer }: DeadLetterFilter,
   limit: number,
+  after?: { createdAt: string; id: string },
 ): Promise<StoredDeadLetter[]> {
   const { rows } = await sql<StoredDeadLetter>`
     select ${columns} from dead_letters
     where (${state ?? null}::text is null or state = ${state ?? null})
       and (${errorClass ?? null}::text is null or error_class = ${errorClass ?? null})
       and (${consumer ?? null}::text is null or consumer = ${consumer ?? null})
+      and (${after?.id ?? null}::uuid is null
+        or (created_at, id) < (${after?.createdAt ?? null}::timestamptz, ${after?.id ?? null}::uuid))
     order by created_at desc, id desc limit ${limit}`.execute(database.sql());
   return rows.map(withDates);
 }
@@ -55,9 +40,11 @@ export async function findDeadLetter(database: Database, id: string): Promise<St
   return withDates(rows[0]);
 }
 
-export async function countOpenDeadLetters(database: Database): Promise<number> {
+/** Of all states when none is given. */
+export async function countDeadLetters(database: Database, state?: DeadLetterState): Promise<number> {
   const { rows } = await sql<{ count: number }>`
-    select count(*)::integer as count from dead_letters where state = 'OPEN'`.execute(database.sql());
+    select count(*)::integer as count from dead_letters
+    where ${state ?? null}::text is null or state = ${state ?? null}`.execute(database.sql());
   return rows[0]?.count ?? 0;
 }
 

@@ -67,14 +67,14 @@ const ApplicationEventType = builder.objectRef<ApplicationEvent>('ApplicationEve
   }),
 });
 
-const Node = builder.interfaceRef<{ id: string }>('Node').implement({
+export const NodeInterface = builder.interfaceRef<{ id: string }>('Node').implement({
   description: 'Anything with an id of its own.',
   fields: (t) => ({ id: t.exposeID('id', { description: 'A UUID' }) }),
 });
 
 export const ApplicationType = builder.objectRef<Application>('Application').implement({
   description: 'A loan application and what became of it.',
-  interfaces: [Node],
+  interfaces: [NodeInterface],
   fields: (t) => ({
     id: t.exposeID('id', { description: 'UUID version 7' }),
     maskedPan: t.exposeString('maskedPan', {

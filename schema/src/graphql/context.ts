@@ -8,6 +8,7 @@ import type {
   Review,
   StatusUpdate,
 } from '../application.ts';
+import type { DeadLetter, DeadLetterState } from '../dead-letter.ts';
 import type { Viewer } from '../viewer.ts';
 
 /** What a caller submits, already coerced and checked. */
@@ -66,6 +67,12 @@ export type GraphQLContext = {
   listApplications(filter: ApplicationFilter, page: PageRequest): Promise<Page<Application>>;
   /** What is in MANUAL_REVIEW, oldest first. Throws as `listApplications`. */
   listReviews(page: PageRequest): Promise<Page<Application>>;
+  /** Newest first; of all states when none is given. Throws as `listApplications`. */
+  listDeadLetters(state: DeadLetterState | undefined, page: PageRequest): Promise<Page<DeadLetter>>;
+  /** Throws `Refusal` NOT_FOUND, ALREADY_RESOLVED, NOT_REPLAYABLE. */
+  replayDeadLetter(id: string): Promise<DeadLetter>;
+  /** Throws `Refusal` NOT_FOUND, ALREADY_RESOLVED. */
+  discardDeadLetter(id: string, reason: string): Promise<DeadLetter>;
   /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, CLAIMED_BY_ANOTHER. */
   claimReview(applicationId: string): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, NOT_CLAIMED. */

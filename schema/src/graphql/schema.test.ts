@@ -20,22 +20,15 @@ const served = createSchema();
 
 /** What the contract promises and later work will serve. Serving one of these means deleting its line. */
 const notServedYet = [
-  'DeadLetter',
-  'DeadLetterConnection',
-  'DeadLetterEdge',
-  'DeadLetterState',
   'DecisionVerification',
-  'Mutation.discardDeadLetter',
   'Mutation.eraseApplicant',
   'Mutation.publishPolicy',
-  'Mutation.replayDeadLetter',
   'Mutation.setPolicyMode',
   'Policy',
   'PolicyMode',
   'PolicySimulation',
   'PolicyTransition',
   'PublishPolicyInput',
-  'Query.deadLetters',
   'Query.policies',
   'Query.simulatePolicy',
   'Query.verifyDecision',

@@ -1,6 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 
 const submitted = `subject like 'loan.applications.submitted.%'`;
+const reported = `subject like 'loan.credit-reports.generated.%'`;
 const announced = `subject like 'loan.applications.status.%'`;
 
 /** The schema's owner may migrate without the right to make roles; then there are none to grant to. */
@@ -67,7 +68,10 @@ export class Reviews extends Migration {
         'grant select, insert, update (claimed_by, claimed_at, expires_at) on review_claims to prequal_gateway',
         'grant select (pan_index), update (status, version, cibil_score) on applications to prequal_gateway',
         'grant select (policy_hash), insert on decisions to prequal_gateway',
-        `alter policy prequal_gateway on outbox using (${submitted} or ${announced}) with check (${submitted} or ${announced})`,
+        // Operators resolve dead letters at the door, too; what decisioning publishes again, they only put there.
+        'grant select, update (state, resolved_at, resolved_by, resolution) on dead_letters to prequal_gateway',
+        `alter policy prequal_gateway on outbox using (${submitted} or ${announced})
+          with check (${submitted} or ${announced} or ${reported})`,
       ),
     );
     this.addSql(forRole('prequal_reader', 'grant select on review_claims to prequal_reader'));
@@ -78,6 +82,7 @@ export class Reviews extends Migration {
       forRole(
         'prequal_gateway',
         `alter policy prequal_gateway on outbox using (${submitted}) with check (${submitted})`,
+        'revoke select, update (state, resolved_at, resolved_by, resolution) on dead_letters from prequal_gateway',
         'revoke select (policy_hash), insert on decisions from prequal_gateway',
         'revoke select (pan_index), update (status, version, cibil_score) on applications from prequal_gateway',
       ),
