@@ -96,9 +96,10 @@ async function lostWhile(fault: () => Promise<AsyncDisposable | void>): Promise<
   const outage = fault();
   await outage;
   const soFar = handled.length;
-  await vi.waitFor(() => expect(handled.length).toBeGreaterThan(soFar + 50), 15_000);
+  // An election of nats-server 2.9 takes up to ten seconds, and a busy machine makes it two.
+  await vi.waitFor(() => expect(handled.length).toBeGreaterThan(soFar + 50), 40_000);
   await end();
-  await vi.waitFor(async () => expect(await unsettled()).toBe(0), 15_000);
+  await vi.waitFor(async () => expect(await unsettled()).toBe(0), 30_000);
   const known = new Set(handled);
   return stored.filter((id) => !known.has(id));
 }
@@ -130,18 +131,18 @@ test('the streams and consumers of one replica get three, with what they hold', 
   await vi.waitFor(() => expect(handled).toContain(event.id), 10_000);
 });
 
-test('the leader of a stream is killed under load and comes back: nothing is lost', { timeout: 60_000 }, async () => {
+test('the leader of a stream is killed under load and comes back: nothing is lost', { timeout: 120_000 }, async () => {
   const leader = await leaderNow();
   expect(await lostWhile(() => killed(leader))).toEqual([]);
   expect(await leaderNow()).not.toBe(leader);
 });
 
-test('a follower is killed under load and comes back: nothing is lost', { timeout: 60_000 }, async () => {
+test('a follower is killed under load and comes back: nothing is lost', { timeout: 120_000 }, async () => {
   const follower = ((await leaderNow()) + 1) % 3;
   expect(await lostWhile(() => killed(follower))).toEqual([]);
 });
 
-test('all servers are killed under load and come back: nothing is lost', { timeout: 60_000 }, async () => {
+test('all servers are killed under load and come back: nothing is lost', { timeout: 120_000 }, async () => {
   await leaderNow();
   const lost = await lostWhile(async () => {
     await using _ = await killed(0, 1, 2);
