@@ -18,27 +18,34 @@ type Counted = { value: Promise<number>; goodUntilMs: number };
 export function createCountApplications(database: Database, now: () => number = () => performance.now()) {
   const counts = new Map<string, Counted>();
 
-  async function ask(where: ReturnType<typeof sql>, counted: Counted): Promise<number> {
-    const startedAt = now();
+  async function ask(where: ReturnType<typeof sql>): Promise<number> {
     const { rows } = await sql<{ count: string }>`select count(*) from applications a where ${where}`.execute(
       database.sql(),
     );
-    counted.goodUntilMs = now() + Math.max(minimumAgeMs, agePerDuration * (now() - startedAt));
     return Number(rows[0]?.count);
   }
 
+  async function askFor(counted: Counted, where: ReturnType<typeof sql>): Promise<number> {
+    const startedAt = now();
+    const count = await ask(where);
+    counted.goodUntilMs = now() + Math.max(minimumAgeMs, agePerDuration * (now() - startedAt));
+    return count;
+  }
+
   return (async (where, filter) => {
+    // Few have one PAN and they are found by its index; to remember a count would be to remember the PAN.
+    if (filter.panNumber !== undefined) return ask(where);
     const key = JSON.stringify(filter);
     const known = counts.get(key);
     if (known && known.goodUntilMs > now()) return known.value;
     const counted: Counted = { value: Promise.resolve(0), goodUntilMs: Number.POSITIVE_INFINITY };
-    counted.value = ask(where, counted);
+    counted.value = askFor(counted, where);
     counts.delete(key);
     counts.set(key, counted);
     const [oldest] = counts.keys();
     if (counts.size > maxRemembered && oldest !== undefined) counts.delete(oldest);
-    // A failure is not remembered.
-    counted.value.catch(() => counts.delete(key));
+    // A failure is not remembered; what was asked since then is.
+    counted.value.catch(() => counts.get(key) === counted && counts.delete(key));
     return counted.value;
   }) satisfies CountApplications;
 }
