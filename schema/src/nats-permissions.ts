@@ -1,5 +1,6 @@
 import { type EventName, events } from './events.ts';
 import {
+  beginningOf,
   type ConsumerName,
   consumers,
   deadLetterConsumer,
@@ -109,6 +110,7 @@ function provisioning(): string[] {
       // Older servers and newer ones are asked in different ways.
       `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.${name}`,
       `$JS.API.CONSUMER.CREATE.${stream}.${name}`,
+      `$JS.API.CONSUMER.CREATE.${stream}.${beginningOf(name)}`,
     ]),
   ];
 }

@@ -46,11 +46,23 @@ export type Emitted<Name extends ConsumerName> = (typeof consumers)[Name]['emits
 /** The durable consumer that records what the others gave up. What it reads need not be an event at all. */
 export const deadLetterConsumer = { name: 'dead-letters', stream: 'LOAN_DLQ', emits: ['statusChanged'] } as const;
 
+export type Durable = {
+  name: string;
+  stream: StreamName;
+  /** whatever it misses is found in PostgreSQL and comes again */
+  isReconciled: boolean;
+};
+
 /** Every durable consumer with the stream it reads. */
-export const durables: readonly { name: string; stream: StreamName }[] = [
-  ...Object.entries(consumers).map(([name, { stream }]) => ({ name, stream })),
-  deadLetterConsumer,
+export const durables: readonly Durable[] = [
+  ...Object.entries(consumers).map(([name, { stream }]) => ({ name, stream, isReconciled: true })),
+  { ...deadLetterConsumer, isReconciled: false },
 ];
+
+/** A consumer that goes by itself and only tells where a new one of this name is to begin. */
+export function beginningOf(consumer: string): string {
+  return `${consumer}-beginning`;
+}
 
 /**
  * What each service publishes from the outbox. Besides what it says itself, this is what operators replay: scoring

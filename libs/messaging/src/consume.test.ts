@@ -194,6 +194,10 @@ test('a consumer that was deleted is provisioned again and goes on', async ({ na
   const after = report();
   await vi.waitFor(() => send(nats, after), 10_000);
   await vi.waitFor(() => expect(handled).toContain(after.id), 15_000);
+  // With the last minutes, and not with the week that the stream keeps: the bureau would be asked about all of it.
+  const { config } = await jsm.consumers.info('LOAN_CREDIT_REPORTS', 'decisioning');
+  const { state } = await jsm.streams.info('LOAN_CREDIT_REPORTS');
+  expect(config).toMatchObject({ deliver_policy: 'by_start_sequence', opt_start_seq: state.first_seq });
 });
 
 test('a worker that may not provision waits until another one has, again when the store was wiped', {

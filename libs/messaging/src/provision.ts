@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { dedupeWindowMs, durables, type Stream, streams } from '@prequal/schema';
+import { beginningOf, type Durable, dedupeWindowMs, durables, type Stream, streams } from '@prequal/schema';
 import { backoffMs, type Logger } from '@prequal/service';
-import type { JetStreamManager } from 'nats';
+import type { ConsumerConfig, JetStreamManager } from 'nats';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats';
 import type { Broker } from './connect.ts';
 
@@ -14,6 +14,11 @@ export type ProvisionOptions = {
 };
 
 const maxAckPending = 10_000;
+/**
+ * A consumer that was deleted begins here and not with all that the stream keeps, which would ask the bureau about a
+ * week of people once more. What is older and still waits for its decision, the reconciler gives back.
+ */
+const newConsumerReadsMs = 10 * 60 * 1_000;
 
 /**
  * Creates every stream and durable consumer of the pipeline map, and updates those that differ, e.g. in the
@@ -37,19 +42,34 @@ export async function provision(jsm: JetStreamManager, { replicas, ackWaitMs }: 
     if (!known) await jsm.streams.add(config);
     else if (!says(known.config, config)) await jsm.streams.update(name, config);
   }
-  for (const { name, stream } of durables) {
+  for (const durable of durables) {
+    const { name, stream } = durable;
     // Neither `backoff` (it stretches our own delays) nor `max_deliver` (a message would silently disappear).
     const config = {
       durable_name: name,
       ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
       ack_wait: nanos(ackWaitMs),
       max_ack_pending: maxAckPending,
       num_replicas: replicas,
     };
     const known = await unlessNotFound(jsm.consumers.info(stream, name));
-    if (!known || !says(known.config, config)) await jsm.consumers.add(stream, config);
+    if (!known) await jsm.consumers.add(stream, { ...config, ...(await beginning(jsm, durable)) });
+    else if (!says(known.config, config)) await jsm.consumers.add(stream, { ...known.config, ...config });
   }
+}
+
+async function beginning(jsm: JetStreamManager, durable: Durable): Promise<Partial<ConsumerConfig>> {
+  if (!durable.isReconciled) return { deliver_policy: DeliverPolicy.All };
+  // Asked of a consumer that goes by itself: one that was made with a time can never be changed (nats-server 2.9).
+  const { delivered } = await jsm.consumers.add(durable.stream, {
+    name: beginningOf(durable.name),
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.StartTime,
+    opt_start_time: new Date(Date.now() - newConsumerReadsMs).toISOString(),
+    inactive_threshold: nanos(1_000),
+    mem_storage: true,
+  });
+  return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: delivered.stream_seq + 1 };
 }
 
 function says(known: object, wanted: Record<string, unknown>): boolean {

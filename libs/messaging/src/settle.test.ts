@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { attemptsSubject } from '@prequal/schema';
 import { createMetrics } from '@prequal/service';
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { MsgHdrsImpl } from 'nats';
@@ -319,6 +320,43 @@ test.for(['exit', 'block'] as const)(
 function idOf(payload: Uint8Array): string {
   return (JSON.parse(Buffer.from(payload).toString()) as Report).id;
 }
+
+test('the last try of a suspect has nothing beside it, so that it is not blamed for what another does', async ({
+  nats,
+}) => {
+  const suspect = report();
+  await send(nats, suspect);
+  const { js } = await nats.broker.jetStream();
+  const consumer = await js.consumers.get('LOAN_CREDIT_REPORTS', 'decisioning');
+  expect((await consumer.next())?.seq).toBeGreaterThan(0);
+  const notes = { unfinished: 2, failures: 0 };
+  await js.publish(attemptsSubject('decisioning', suspect.id), JSON.stringify(notes));
+  const others = Array.from({ length: 100 }, report);
+  const underWay = new Set<string>();
+  const handled: string[] = [];
+  let besideIt: string[] | undefined;
+  await using _ = consuming(nats, {
+    limits: { maxItems: 1, maxConcurrent: 10 },
+    handle: oneByOne(async ({ id }) => {
+      underWay.add(id);
+      if (id === suspect.id) besideIt = [...underWay];
+      // Long enough for others to come: it is delivered again after the acknowledgement wait.
+      await delay(id === suspect.id ? 200 : 50);
+      if (id === suspect.id) besideIt = [...new Set([...(besideIt ?? []), ...underWay])];
+      underWay.delete(id);
+      handled.push(id);
+    }),
+  });
+  for (const other of others) {
+    await send(nats, other);
+    await delay(15);
+  }
+  await vi.waitFor(() => expect(handled).toHaveLength(101), 10_000);
+  expect(besideIt).toEqual([suspect.id]);
+  expect(handled.indexOf(suspect.id)).toBeLessThan(100);
+  await untilQuiet(nats);
+  expect(await deadLetters(nats)).toEqual([]);
+});
 
 test('a stopping worker hands back what it has not begun, at once', async ({ nats }) => {
   const gate = Promise.withResolvers<void>();

@@ -5,6 +5,7 @@ import { type AttemptNotes, attemptNotes } from './attempts.ts';
 import { type Broker, BrokerAwayError } from './connect.ts';
 import { type DeadLetterCause, deadLetter, identityOf } from './dead-letter.ts';
 import { classOf, describeFailure, jittered, type retryTable } from './failures.ts';
+import { createOneAlone } from './one-alone.ts';
 
 /** What became of a delivery. */
 export type Outcome =
@@ -62,12 +63,15 @@ const unnoted: AttemptNotes = { unfinished: 0, failures: 0 };
  *
  * A message that comes again may have ended or blocked the process that had it, so from then on it is noted
  * before it is handled. Such a process leaves notes on all it had in hand; these are handled one at a time,
- * until only the culprit is still noted.
+ * until only the culprit is still noted. New messages are handled beside them and may be culprits too, so each
+ * has its last try with nothing beside it: whatever happens then is its own doing.
  */
 export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Promise<Outcome> {
   const { broker, consumer, log, retries } = deps;
   const attempts = attemptNotes(broker, consumer, deps.isStopping);
-  const alone = inBatches<Known<Item>, Outcome>(async ([known]) => (known ? [await noteAndHandle(known)] : []), {
+  const limit = retries.HANDLER_UNFINISHED.length;
+  const handling = createOneAlone();
+  const suspected = inBatches<Known<Item>, Outcome>(async ([known]) => (known ? [await handleSuspect(known)] : []), {
     maxItems: 1,
     maxConcurrent: 1,
   });
@@ -82,19 +86,24 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
       return giveUp(held, identityOf(message, undefined), { errorClass: 'INVALID_MESSAGE', error: error.message });
     }
     const known = { ...held, item: read.item, identity: identityOf(message, read.eventId), notes: unnoted };
-    return isFirst(message) ? handle(known) : settleAgain(known);
+    return isFirst(message) ? handling.beside(() => handle(known)) : settleAgain(known);
   }
 
   async function settleAgain(known: Known<Item>): Promise<Outcome> {
     const notes = await attempts.read(known.identity);
     // A later delivery of it is here already: were this one given up, that one would find no notes and begin anew.
     if (!known.isOurs()) return 'late';
-    const limit = retries.HANDLER_UNFINISHED.length;
     if (notes.unfinished >= limit && deps.givesUp) {
       const error = `its handler ended or blocked the process ${limit} times`;
       return giveUp(known, known.identity, { errorClass: 'HANDLER_UNFINISHED', error });
     }
-    return (notes.unfinished === 0 ? noteAndHandle : alone)({ ...known, notes });
+    const noted = { ...known, notes };
+    return notes.unfinished === 0 ? handling.beside(() => noteAndHandle(noted)) : suspected(noted);
+  }
+
+  function handleSuspect(known: Known<Item>): Promise<Outcome> {
+    const isLastTry = known.notes.unfinished === limit - 1;
+    return handling[isLastTry ? 'alone' : 'beside'](() => noteAndHandle(known));
   }
 
   async function noteAndHandle(known: Known<Item>): Promise<Outcome> {
@@ -108,6 +117,7 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
 
   async function handle(known: Known<Item>): Promise<Outcome> {
     const { message, identity } = known;
+    if (!known.isOurs()) return 'late';
     try {
       await deps.handle(known.item);
     } catch (error) {

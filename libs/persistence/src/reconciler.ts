@@ -89,7 +89,7 @@ export function startReconciler(options: ReconcilerOptions): AsyncDisposable {
       reconciled.inc(messages.length);
       log.error(
         { applications: messages.length },
-        'PENDING applications without a message were given back to the queue',
+        'PENDING applications whose message may be lost were given back to the queue',
       );
     }
     return messages.length;
