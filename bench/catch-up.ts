@@ -26,6 +26,7 @@ if (values.server !== 'nats' && values.server !== 'postgres') throw new Error('-
 const downMs = Number(values.down) * 1_000;
 const warmUpMs = 10_000;
 const limitMs = 180_000;
+const pollMs = 1_000;
 
 const pids = new Set<number>();
 process.once('SIGINT', () => {
@@ -54,8 +55,9 @@ try {
   );
   let left = behind(load, before);
   while (left > 0 && performance.now() - backAt < limitMs) {
-    await delay(100);
+    await delay(pollMs);
     left = behind(load, before);
+    console.log(`${Math.round((performance.now() - backAt) / 1_000)} s: ${left} behind`);
   }
   const tookMs = Math.round(performance.now() - backAt);
   ending.abort();
@@ -68,17 +70,9 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Of the first `count` submissions those that nobody has seen decided. */
+/** Of the first `count` submissions those whose watcher has not seen a decision, or come after it and been told the end. */
 function behind({ submissions, watchers }: Load, count: number): number {
-  const decided = new Set(watchers.filter(({ updates }) => (updates.at(-1)?.version ?? 0) > 1).map(({ id }) => id));
-  return submissions
-    .slice(0, count)
-    .filter(
-      ({ acknowledged: [first] }) => first === undefined || !(decided.has(first.id) || startsLater(watchers, first.id)),
-    ).length;
-}
-
-/** It asked for what comes after the decision, so that there is nothing for it to see. */
-function startsLater(watchers: Load['watchers'], id: string): boolean {
-  return watchers.some((watcher) => watcher.id === id && watcher.end === 'complete');
+  const saw = ({ updates, end }: Load['watchers'][number]) => (updates.at(-1)?.version ?? 0) > 1 || end === 'complete';
+  const served = new Set(watchers.filter(saw).map(({ id }) => id));
+  return submissions.slice(0, count).filter(({ acknowledged: [first] }) => !first || !served.has(first.id)).length;
 }
