@@ -15,7 +15,11 @@ const notes = z.object({
 /** What all workers together know of a message that was not handled at its first delivery. */
 export type AttemptNotes = z.output<typeof notes>;
 
+/** Notes as they were found, and how long ago they were written; a note that nobody wrote is as old as can be. */
+export type FoundNotes = { notes: AttemptNotes; ageMs: number };
+
 const none: AttemptNotes = { unfinished: 0, failures: 0 };
+const longAgo = Number.POSITIVE_INFINITY;
 const timeoutMs = 5_000;
 // Soon enough: what was not settled in an outage comes again only after the acknowledgement wait.
 const retry = { baseMs: 100, maxMs: 1_000 };
@@ -48,16 +52,16 @@ export function attemptNotes(broker: Broker, consumer: string, isStopping: () =>
   }
 
   return {
-    read: async (messageId: string): Promise<AttemptNotes> => {
+    read: async (messageId: string): Promise<FoundNotes> => {
       const before = owed.get(messageId);
-      if (before) return before;
+      if (before) return { notes: before, ageMs: longAgo };
       try {
         const { jsm } = await broker.jetStream();
         const subject = attemptsSubject(consumer, messageId);
         const stored = await jsm.streams.getMessage('LOAN_ATTEMPTS', { last_by_subj: subject });
-        return notes.parse(stored.json());
+        return { notes: notes.parse(stored.json()), ageMs: Date.now() - stored.time.getTime() };
       } catch (error) {
-        if (isNotFound(error)) return none;
+        if (isNotFound(error)) return { notes: none, ageMs: longAgo };
         throw new BrokerAwayError('the notes on a message cannot be read', { cause: error });
       }
     },

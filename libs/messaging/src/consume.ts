@@ -136,6 +136,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
     isStopping: () => stopping.signal.aborted,
     outageDelayMs,
     retries: retryTable(options.retryDelaysMs),
+    ackWaitMs,
     givesUp: source.givesUp,
   });
 

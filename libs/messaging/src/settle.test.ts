@@ -358,6 +358,30 @@ test('the last try of a suspect has nothing beside it, so that it is not blamed 
   expect(await deadLetters(nats)).toEqual([]);
 });
 
+test('a copy that comes while the last try of its message is under way waits for how that ends', async ({ nats }) => {
+  const suspect = report();
+  const { subject, message } = toMessage('creditReportGenerated', suspect);
+  const { js } = await nats.broker.jetStream();
+  const consumer = await js.consumers.get('LOAN_CREDIT_REPORTS', 'decisioning');
+  for (const copy of ['a', 'b']) {
+    await js.publish(subject, message, { msgID: `${suspect.id}-${copy}` });
+    await consumer.next();
+    // The second one is delivered again while the first one is being handled.
+    await delay(300);
+  }
+  await js.publish(attemptsSubject('decisioning', suspect.id), JSON.stringify({ unfinished: 2, failures: 0 }));
+  let handled = 0;
+  await using _ = consuming(nats, {
+    handle: oneByOne(async () => {
+      await delay(700);
+      handled += 1;
+    }),
+  });
+  await vi.waitFor(() => expect(handled).toBe(2), 10_000);
+  await untilQuiet(nats);
+  expect(await deadLetters(nats)).toEqual([]);
+});
+
 test('a stopping worker hands back what it has not begun, at once', async ({ nats }) => {
   const gate = Promise.withResolvers<void>();
   const begun: string[] = [];

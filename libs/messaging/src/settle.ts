@@ -41,6 +41,8 @@ export type SettleDeps<Item> = {
   /** before a message that was put off is delivered again */
   outageDelayMs: () => number;
   retries: ReturnType<typeof retryTable>;
+  /** a message whose worker has not been heard of for this long is given to another */
+  ackWaitMs: number;
   /** false: what cannot be handled is tried again for ever, as for dead letters themselves */
   givesUp: boolean;
 };
@@ -70,6 +72,8 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
   const { broker, consumer, log, retries } = deps;
   const attempts = attemptNotes(broker, consumer, deps.isStopping);
   const limit = retries.HANDLER_UNFINISHED.length;
+  // A process that ended leaves a note that is older when its message comes again.
+  const lastTryMs = 0.9 * deps.ackWaitMs;
   const handling = createOneAlone();
   const suspected = inBatches<Known<Item>, Outcome>(async ([known]) => (known ? [await handleSuspect(known)] : []), {
     maxItems: 1,
@@ -90,10 +94,15 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
   }
 
   async function settleAgain(known: Known<Item>): Promise<Outcome> {
-    const notes = await attempts.read(known.identity);
+    const { notes, ageMs } = await attempts.read(known.identity);
     // A later delivery of it is here already: were this one given up, that one would find no notes and begin anew.
     if (!known.isOurs()) return 'late';
     if (notes.unfinished >= limit && deps.givesUp) {
+      // A copy of it is perhaps being handled just now, by us or by another worker: then this one must not be its end.
+      if (ageMs < lastTryMs) {
+        known.message.nak(Math.min(lastTryMs, lastTryMs - ageMs));
+        return 'retried';
+      }
       const error = `its handler ended or blocked the process ${limit} times`;
       return giveUp(known, known.identity, { errorClass: 'HANDLER_UNFINISHED', error });
     }
