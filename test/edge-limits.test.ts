@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { startGateway } from '@prequal/gateway';
 import { connectClient } from '@prequal/testing';
-import { describe, expect } from 'vitest';
+import { describe, expect, vi } from 'vitest';
 import { failureOf, handshake, inProduction, rawSocket, transports, unknownId, watch } from './edge.ts';
 import { goodInput, submit, submitDocument, type TestStack, test, watchDocument } from './stack.ts';
 
@@ -281,6 +281,58 @@ describe('handshakes', () => {
     await using gateway = await gatewayWith(stack, { GATEWAY_MAX_SOCKETS_PER_ADDRESS_PER_MINUTE: '1' });
     expect(await handshake(gateway.url, { 'x-forwarded-for': '203.0.113.7' })).toBe(101);
     expect(await handshake(gateway.url, { 'x-forwarded-for': '203.0.113.8' })).toBe(429);
+  });
+});
+
+describe('one address', () => {
+  test.for(transports)(
+    'may send so much of new documents a minute over %s, and known ones as often as it likes',
+    async (transport, { stack }) => {
+      await using gateway = await gatewayWith(stack, { GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE: '250' });
+      const ask = (alias: string) => {
+        const document =
+          transport === 'http'
+            ? `query { ${alias}: application(id: "no id") { id status version } }`
+            : `subscription { ${alias}: applicationStatus(id: "no id") { status } }`;
+        return failureOf(gateway.url, transport, document.padEnd(100, ' '));
+      };
+      const first = await ask('a');
+      expect(first?.extensions['code']).not.toBe('RATE_LIMITED');
+      expect(await ask('b')).toEqual(first);
+      expect(await ask('c')).toMatchObject({ extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } });
+      expect(await ask('a')).toEqual(first);
+    },
+  );
+
+  test('may send so many requests a second', async ({ stack }) => {
+    const limited = { GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: '5', GATEWAY_TRUSTED_PROXIES: '1' };
+    await using gateway = await gatewayWith(stack, limited);
+    const from = (address: string) => post(gateway.url, query, { 'x-forwarded-for': address });
+    const answers = await Promise.all(Array.from({ length: 30 }, () => from('203.0.113.7')));
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(5);
+    expect(refused.length).toBeGreaterThanOrEqual(10);
+    expect(await refused[0]?.json()).toMatchObject({
+      errors: [{ extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } }],
+    });
+    expect(refused[0]?.headers.get('retry-after')).toBe('1');
+    expect((await from('203.0.113.8')).status).toBe(200);
+  });
+
+  test('may begin so many operations a second on its sockets', async ({ stack }) => {
+    await using gateway = await gatewayWith(stack, { GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: '5' });
+    await using raw = await rawSocket(gateway.url);
+    const wanted = Array.from({ length: 30 }, (_each, index) => String(index));
+    for (const id of wanted) raw.send(watch(unknownId, id));
+    const answers = await Promise.all(wanted.map(() => raw.next()));
+    const codes = answers.map(({ payload }) => (payload as { extensions: { code: string } }[])[0]?.extensions.code);
+    expect(codes.filter((code) => code === 'NOT_FOUND').length).toBeGreaterThanOrEqual(5);
+    expect(codes.filter((code) => code === 'RATE_LIMITED').length).toBeGreaterThanOrEqual(10);
+    // The socket stays, and what comes later is served.
+    await vi.waitFor(async () => {
+      raw.send(watch(unknownId, 'later'));
+      expect(await raw.next()).toMatchObject({ payload: [{ extensions: { code: 'NOT_FOUND' } }] });
+    }, 5_000);
   });
 });
 

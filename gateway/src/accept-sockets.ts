@@ -2,9 +2,10 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Logger, pathOf } from '@prequal/service';
 import type { WebSocket, WebSocketServer } from 'ws';
+import { createAllowances } from './allowances.ts';
 import { clientAddress } from './client-address.ts';
 import { headerOf } from './http-request.ts';
-import { createAllowances, type StreamPlaces } from './stream-limits.ts';
+import type { StreamPlaces } from './stream-limits.ts';
 
 export type SocketRules = {
   path: string;

@@ -63,10 +63,11 @@ function placeOf({ source, positions }: GraphQLError) {
 }
 
 /** For a caller who is not listened to: the refusal, with the HTTP status that goes with it. */
-export function toRefusedError({ code, message, details }: Refusal): GraphQLError {
+export function toRefusedError(refusal: Refusal): GraphQLError {
+  const { code, message, details } = refusal;
   const challenge = { status: 401, headers: { 'www-authenticate': 'Bearer' } };
   const http = code === 'UNAUTHENTICATED' ? challenge : { status: 503 };
-  return new GraphQLError(message, { extensions: { code, ...details, http } });
+  return new GraphQLError(message, { extensions: { code, ...details, http, ...httpOf(refusal) } });
 }
 
 /** For a document that could not be read at all, e.g. because it nests too deeply. */

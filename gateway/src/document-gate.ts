@@ -1,3 +1,4 @@
+import { Refusal } from '@prequal/schema';
 import {
   type DocumentNode,
   GraphQLError,
@@ -7,8 +8,9 @@ import {
   specifiedRules,
   type validate,
 } from 'graphql';
+import { createAllowances } from './allowances.ts';
 import { validateDocument } from './check-document.ts';
-import { unreadable } from './client-errors.ts';
+import { toRefusedError, unreadable } from './client-errors.ts';
 import type { GatewayConfig } from './config.ts';
 import { documentRefusal, tooComplex } from './document-limits.ts';
 import type { TrustedDocuments } from './trusted-documents.ts';
@@ -25,7 +27,8 @@ type Parse = (source: string, options: ParseOptions) => DocumentNode;
 export type DocumentGate = {
   /** The document to be run, or why there is none. */
   admit: (params: Params) => string | GraphQLError;
-  parse: (parse: Parse, source: string, options: ParseOptions) => DocumentNode;
+  /** `address`: whose limit a document that is not kept counts against */
+  parse: (parse: Parse, source: string, options: ParseOptions, address: string) => DocumentNode;
   validate: typeof validate;
 };
 
@@ -40,6 +43,7 @@ type GateConfig = Pick<
   | 'GATEWAY_MAX_DOCUMENT_DIRECTIVES'
   | 'GATEWAY_MAX_DOCUMENT_SPREADS'
   | 'GATEWAY_MAX_DOCUMENT_COST'
+  | 'GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE'
   | 'GATEWAY_MAX_VARIABLES_CHARS'
   | 'GATEWAY_MAX_VARIABLES_DEPTH'
   | 'GATEWAY_MAX_VARIABLES_LIST'
@@ -47,6 +51,7 @@ type GateConfig = Pick<
 
 /** what a person corrects at once; suggesting names for each wrong one is slow */
 const maxErrors = 20;
+const minuteMs = 60_000;
 
 export function createDocumentGate(config: GateConfig, trusted: TrustedDocuments | undefined): DocumentGate {
   const maxChars = config.GATEWAY_MAX_DOCUMENT_CHARS;
@@ -64,6 +69,7 @@ export function createDocumentGate(config: GateConfig, trusted: TrustedDocuments
     depth: config.GATEWAY_MAX_VARIABLES_DEPTH,
     list: config.GATEWAY_MAX_VARIABLES_LIST,
   };
+  const newChars = createAllowances(config.GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE, minuteMs);
   const showsSchema = config.GATEWAY_INTROSPECTION === 'on';
   return {
     admit: ({ query, variables, extensions }) => {
@@ -72,7 +78,9 @@ export function createDocumentGate(config: GateConfig, trusted: TrustedDocuments
       if (document.length > maxChars) return tooComplex('characters', maxChars, 'is too long');
       return variablesRefusal(variables, variablesLimits) ?? document;
     },
-    parse: (parse, source, options) => {
+    parse: (parse, source, options, address) => {
+      // A registered one is new at most once.
+      if (!trusted && !newChars.take(address, source.length)) throw tooManyNew(newChars.msLeft());
       try {
         return parse(source, { ...options, maxTokens });
       } catch (error) {
@@ -112,6 +120,12 @@ function notTrusted(): GraphQLError {
 
 function noDocument(): GraphQLError {
   return new GraphQLError('Send a document as query.', { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+}
+
+function tooManyNew(retryAfterMs: number): GraphQLError {
+  const message =
+    'Too many different documents came from your address. Send the same ones with other variables, or wait for as long as retryAfterMs says.';
+  return toRefusedError(new Refusal('RATE_LIMITED', message, { retryAfterMs }));
 }
 
 function withoutSuggestion(error: GraphQLError): GraphQLError {

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { createAllowances } from './allowances.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ServerOptions } from './server.ts';
 import { createStreamPlaces } from './stream-limits.ts';
@@ -20,8 +21,8 @@ export function doorOptions(config: GatewayConfig) {
       socketsPerAddressPerMinute: config.GATEWAY_MAX_SOCKETS_PER_ADDRESS_PER_MINUTE,
     }),
     slowClients: { maxWaitingBytes: config.GATEWAY_SLOW_CLIENT_BYTES, maxSlowMs: config.GATEWAY_SLOW_CLIENT_MS },
+    requests: createAllowances(config.GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND, 1_000),
     sockets: {
-      trustedProxies,
       maxFrameBytes: config.GATEWAY_MAX_FRAME_BYTES,
       maxSubscriptions: config.GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET,
       maxMessagesPerSecond: config.GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND,

@@ -46,8 +46,9 @@ export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestCo
       const shown = query instanceof GraphQLError ? (params.query ?? '') : query;
       if (shown !== params.query) setParams({ ...params, query: shown });
     },
-    onParse({ parseFn, setParseFn }) {
-      setParseFn((source: string, options: ParseOptions) => gate.parse(parseFn as ParseFunction, source, options));
+    onParse({ context: { address }, parseFn, setParseFn }) {
+      const parse = parseFn as ParseFunction;
+      setParseFn((source: string, options: ParseOptions) => gate.parse(parse, source, options, address));
     },
     onResultProcess(answer) {
       const { result } = answer;

@@ -51,14 +51,22 @@ export const notYetServing: HttpRefusal = {
   message: 'The service is starting. Try again in a moment.',
 };
 
+export function tooManyRequests(retryAfterMs: number): HttpRefusal {
+  return rateLimited('Too many requests came from your address. Wait for as long as retryAfterMs says.', retryAfterMs);
+}
+
 export function noPlaceForStream({ reason, retryAfterSeconds }: NoPlace): HttpRefusal {
-  const headers = { 'retry-after': String(retryAfterSeconds) };
-  if (reason === 'all') {
-    const message = 'There are too many streams just now. Try again in a moment.';
-    return { status: 503, code: 'UNAVAILABLE', message, headers };
+  if (reason !== 'all') {
+    const message = 'There are too many streams from your address. Close one, or try again later.';
+    return rateLimited(message, retryAfterSeconds * 1_000);
   }
-  const message = 'There are too many streams from your address. Close one, or try again later.';
-  return { status: 429, code: 'RATE_LIMITED', message, headers, details: { retryAfterMs: retryAfterSeconds * 1_000 } };
+  const message = 'There are too many streams just now. Try again in a moment.';
+  return { status: 503, code: 'UNAVAILABLE', message, headers: { 'retry-after': String(retryAfterSeconds) } };
+}
+
+function rateLimited(message: string, retryAfterMs: number): HttpRefusal {
+  const headers = { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) };
+  return { status: 429, code: 'RATE_LIMITED', message, headers, details: { retryAfterMs } };
 }
 
 export function sendRefusal(response: ServerResponse, refusal: HttpRefusal): void {

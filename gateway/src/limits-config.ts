@@ -30,12 +30,16 @@ export const limitsConfig = {
   GATEWAY_MAX_DOCUMENT_SPREADS: positiveInt(100),
   /** a field costs 1, what stands below a list ten times as much, since it is asked of every item */
   GATEWAY_MAX_DOCUMENT_COST: positiveInt(5_000),
+  /** of documents that this gateway has not seen before: checking one that is at the limits takes some 70 ms */
+  GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE: limitOrNone(100_000),
   GATEWAY_MAX_VARIABLES_CHARS: positiveInt(16 * 1024),
   GATEWAY_MAX_VARIABLES_DEPTH: positiveInt(5),
   GATEWAY_MAX_VARIABLES_LIST: positiveInt(100),
   GATEWAY_INTROSPECTION: onOrOff.default('off'),
   /** a JSON file, {"<sha256 of the document, hex>": "<document>"}: then no other document is run */
   GATEWAY_TRUSTED_DOCUMENTS: z.string().optional(),
+  /** requests over HTTP and operations over WebSocket together */
+  GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: limitOrNone(50),
   GATEWAY_MAX_FRAME_BYTES: positiveInt(16 * 1024),
   GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET: limitOrNone(20),
   GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND: limitOrNone(100),
@@ -61,6 +65,8 @@ type LimitName = keyof typeof limitsConfig;
 /** On one machine everybody has the same address, and load tests and GraphiQL have to work as they are. */
 const developmentLimits: Partial<Record<LimitName, string>> = {
   GATEWAY_INTROSPECTION: 'on',
+  GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE: '0',
+  GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: '0',
   GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET: '2000',
   GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND: '5000',
   GATEWAY_MAX_SOCKETS_PER_ADDRESS_PER_MINUTE: '0',

@@ -5,6 +5,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
+import type { Allowances } from './allowances.ts';
 import { clientAddress } from './client-address.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
@@ -17,6 +18,7 @@ import {
   readBody,
   refusalOf,
   sendRefusal,
+  tooManyRequests,
 } from './http-request.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { cutSlowClients, type SlowClientLimits } from './slow-clients.ts';
@@ -38,6 +40,8 @@ export type ServerOptions = {
   trustedProxies: number;
   hasGraphiql: boolean;
   gate: DocumentGate;
+  /** by address, for requests over HTTP and operations over WebSocket together */
+  requests: Allowances;
   places: StreamPlaces;
   slowClients: SlowClientLimits;
   sockets: SocketLimits & { maxFrameBytes: number; maxMessagesPerSecond: number };
@@ -88,10 +92,11 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       response.writeHead(302, { location: graphqlPath }).end();
       return;
     }
+    const address = clientAddress(request, options.trustedProxies);
+    if (!options.requests.take(address)) return sendRefusal(response, tooManyRequests(options.requests.msLeft()));
     const body = await readBody(request, options.maxBodyBytes);
     const refusal = refusalOf(request, body, options.maxBodyBytes);
     if (refusal || !serving) return sendRefusal(response, refusal ?? notYetServing);
-    const address = clientAddress(request, options.trustedProxies);
     const carries = carriedBy(request);
     if (carries.streams) {
       const place = options.places.enter(address, 'sse');
@@ -172,7 +177,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     serve: (yoga) => {
       serving = {
         yoga,
-        sockets: useServer(graphqlOverWebSocket(yoga, options.identify, options.gate, options.sockets), sockets),
+        sockets: useServer(graphqlOverWebSocket(yoga, options), sockets),
       };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),

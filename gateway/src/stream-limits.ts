@@ -1,3 +1,5 @@
+import { createAllowances } from './allowances.ts';
+
 export type StreamLimits = { perAddress: number; total: number; socketsPerAddressPerMinute: number };
 
 /** Why there is no place for another stream. */
@@ -34,40 +36,6 @@ export function createStreamPlaces(limits: StreamLimits): StreamPlaces {
         if (left > 0) open.set(address, left);
         else open.delete(address);
       };
-    },
-  };
-}
-
-export type Allowances = {
-  /** True when this key has been seen at most as often as allowed since the window began. */
-  take: (key: string) => boolean;
-  giveBack: (key: string) => void;
-};
-
-/** of one window; beyond, all begin anew, so that the memory stays bounded whoever comes */
-const maxKeys = 100_000;
-
-/** Counts by key in windows that begin and end for all keys together. */
-export function createAllowances(max: number, windowMs: number): Allowances {
-  const seen = new Map<string, number>();
-  let endsAt = 0;
-  return {
-    take: (key) => {
-      if (max === Number.POSITIVE_INFINITY) return true;
-      const now = performance.now();
-      if (now >= endsAt || seen.size >= maxKeys) {
-        seen.clear();
-        endsAt = now + windowMs;
-      }
-      const times = (seen.get(key) ?? 0) + 1;
-      if (times > max) return false;
-      seen.set(key, times);
-      return true;
-    },
-    giveBack: (key) => {
-      const left = (seen.get(key) ?? 0) - 1;
-      if (left > 0) seen.set(key, left);
-      else seen.delete(key);
     },
   };
 }

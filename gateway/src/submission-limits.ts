@@ -1,8 +1,8 @@
 import type { StatementClient } from '@prequal/persistence';
 import type { Logger } from '@prequal/service';
 import { RateLimiterMemory, RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible';
+import { createAllowances } from './allowances.ts';
 import type { GatewayConfig } from './config.ts';
-import { createAllowances } from './stream-limits.ts';
 
 /** Whose submission it is, in the sense of each limit; null where the limit does not apply. */
 type Counted = { caller: string | null; address: string; pan: string };

@@ -6,10 +6,12 @@ import type { ServerOptions } from 'graphql-ws';
 import type { Extra } from 'graphql-ws/use/ws';
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { WebSocket } from 'ws';
+import type { Allowances } from './allowances.ts';
 import { clientAddress } from './client-address.ts';
 import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
+import { type HttpRefusal, tooManyRequests } from './http-request.ts';
 import { atInstant, type Identify } from './viewer.ts';
 
 type Enveloped = { execute: typeof execute; subscribe: typeof subscribe };
@@ -21,14 +23,21 @@ const tryAgainLater = 1013;
 
 const expired = new Refusal('UNAUTHENTICATED', 'The token has expired. Get a new one.');
 
-export type SocketLimits = { maxSubscriptions: number; initTimeoutMs: number; trustedProxies: number };
+export type SocketLimits = { maxSubscriptions: number; initTimeoutMs: number };
+
+export type SocketOptions = {
+  identify: Identify;
+  gate: DocumentGate;
+  /** operations by address */
+  requests: Allowances;
+  trustedProxies: number;
+  sockets: SocketLimits;
+};
 
 /** GraphQL over WebSocket (graphql-transport-ws) with the very functions and plugins that serve HTTP. */
 export function graphqlOverWebSocket(
   yoga: YogaServerInstance<RequestFacts, RequestContext>,
-  identify: Identify,
-  gate: DocumentGate,
-  limits: SocketLimits,
+  { identify, gate, requests, trustedProxies, sockets: limits }: SocketOptions,
 ): ServerOptions<Record<string, unknown>, Extra> {
   return {
     connectionInitWaitTimeout: limits.initTimeoutMs,
@@ -57,6 +66,8 @@ export function graphqlOverWebSocket(
       if (viewer instanceof Refusal) return [withoutHttp(toRefusedError(viewer))];
       // Itself included.
       if (Object.keys(subscriptions).length > limits.maxSubscriptions) return [tooMany(limits.maxSubscriptions)];
+      const address = clientAddress(extra.request, trustedProxies);
+      if (!requests.take(address)) return [asGraphQLError(tooManyRequests(requests.msLeft()))];
       const query = gate.admit(payload);
       if (query instanceof GraphQLError) return [withoutHttp(query)];
       const facts: RequestFacts = {
@@ -67,7 +78,7 @@ export function graphqlOverWebSocket(
         }),
         viewer,
         synthetic: false,
-        address: clientAddress(extra.request, limits.trustedProxies),
+        address,
         carries: { answers: false, streams: true },
         gone,
       };
@@ -96,6 +107,10 @@ export function graphqlOverWebSocket(
 function tooMany(max: number): GraphQLError {
   const message = `This socket has ${max} subscriptions, the most it may. Complete one first, or open another socket.`;
   return new GraphQLError(message, { extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', max } });
+}
+
+function asGraphQLError({ code, message, details }: HttpRefusal): GraphQLError {
+  return new GraphQLError(message, { extensions: { code, ...details } });
 }
 
 /** Who a socket belongs to, for all operations it carries, and the signal that it is closed. */
