@@ -27,6 +27,8 @@ export const gatewayConfig = {
     .refine((origins) => origins.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin), {
       error: 'must be origins, comma-separated, each like https://app.example.com',
     }),
+  /** Whether a submission must say what the applicant has agreed to. */
+  CONSENT_REQUIRED: z.enum(['on', 'off'], { error: 'must be on or off' }).default('off'),
   /** An application that is PENDING for longer without a message is given back to the queue. */
   RECONCILE_AFTER_MS: positiveInt(120_000),
   /** Each watched application is looked up again at least this often, in case the network lost a change. */

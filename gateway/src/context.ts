@@ -2,6 +2,7 @@ import { isStaff, Refusal, type Viewer } from '@prequal/schema';
 import type { GraphQLContext } from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
 import type { DeadLetters } from './dead-letters.ts';
+import type { DecisionFeed } from './decision-feed.ts';
 import type { ListApplications } from './list-applications.ts';
 import type { ApplicationReader } from './read-application.ts';
 import type { ReadStatus } from './read-status.ts';
@@ -18,6 +19,7 @@ export type UseCases = {
   reviews: Reviews;
   deadLetters: DeadLetters;
   watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
+  decisions: Pick<DecisionFeed, 'watch'>;
 };
 
 /** What the transport knows of a request. */
@@ -39,7 +41,7 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
-  const { submitApplication, reader, watching, listApplications, reviews, deadLetters } = useCases;
+  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions } = useCases;
   const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
@@ -76,6 +78,7 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
       changed(resolution.applicationId, (uuid) =>
         reviews.resolveReview({ ...resolution, applicationId: uuid }, underwriter),
       ),
+    watchDecisions: (filter) => decisions.watch(filter, gone),
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);
       if (uuid === undefined) throw unknownApplication();

@@ -64,5 +64,15 @@ export function identityOf(
 }
 
 function fingerprinted(input: Omit<SubmitApplicationInput, 'idempotencyKey'>): unknown[] {
-  return [input.panNumber, input.applicantName, input.monthlyIncomePaise, input.loanAmountPaise, input.loanType];
+  const { consent } = input;
+  const stated = [
+    input.panNumber,
+    input.applicantName,
+    input.monthlyIncomePaise,
+    input.loanAmountPaise,
+    input.loanType,
+  ];
+  // Without one as before there was any, for the keys that are stored since then.
+  if (!consent) return stated;
+  return [...stated, consent.purpose, consent.noticeVersion, consent.language, consent.givenAt.toISOString()];
 }

@@ -3,6 +3,7 @@ import {
   type Application,
   type ApplicationEvent,
   type ApplicationStatus,
+  type Consent,
   type Decision,
   type LoanType,
   parsePaise,
@@ -62,7 +63,9 @@ export function createApplicationReader(database: Database): ApplicationReader {
 
 /** What is read of an application `a`: never its PAN. */
 export const applicationColumns = sql`a.id, a.pan_masked, a.applicant_name, a.monthly_income_inr, a.loan_amount_inr,
-  a.loan_type, a.status, a.cibil_score, a.version, a.created_at, a.updated_at`;
+  a.loan_type, a.status, a.cibil_score, a.consent, a.version, a.created_at, a.updated_at`;
+
+type StoredConsent = Omit<Consent, 'givenAt'> & { givenAt: string };
 
 export type ApplicationRow = {
   id: string;
@@ -73,6 +76,7 @@ export type ApplicationRow = {
   loan_type: LoanType;
   status: ApplicationStatus;
   cibil_score: number | null;
+  consent: StoredConsent | null;
   version: number;
   created_at: string;
   updated_at: string;
@@ -88,6 +92,7 @@ export function toApplication(row: ApplicationRow): Application {
     loanType: row.loan_type,
     status: row.status,
     cibilScore: row.cibil_score,
+    consent: row.consent && { ...row.consent, givenAt: new Date(row.consent.givenAt) },
     version: row.version,
     createdAt: new Date(row.created_at),
     updatedAt: new Date(row.updated_at),

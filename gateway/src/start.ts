@@ -23,6 +23,7 @@ import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createCountApplications } from './count-applications.ts';
 import { createDeadLetters } from './dead-letters.ts';
+import { createDecisionFeed } from './decision-feed.ts';
 import { createDocumentGate } from './document-gate.ts';
 import { doorOptions } from './door-options.ts';
 import { watchEventLoop } from './event-loop.ts';
@@ -34,6 +35,7 @@ import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
 import { createListApplications } from './list-applications.ts';
 import { createApplicationReader } from './read-application.ts';
+import { createDecisionReader } from './read-decisions.ts';
 import { createReadStatus } from './read-status.ts';
 import { createReviews } from './review.ts';
 import { graphqlPath, serveGateway } from './server.ts';
@@ -115,6 +117,14 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     { name: 'prequal_watched_applications', help: 'Applications with at least one watcher on this gateway' },
     feed.watchedCount,
   );
+  const decisions = stack.use(
+    createDecisionFeed({
+      broker,
+      read: createDecisionReader(database),
+      log,
+      sweepIntervalMs: config.STATUS_SWEEP_MS,
+    }),
+  );
   const accepted = new Counter({
     name: 'prequal_applications_accepted_total',
     help: 'Applications stored; replays of an idempotency key are not counted',
@@ -164,9 +174,10 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       countRefused: (reason) => refused.inc({ reason }),
     }),
     watching: { feed, readStatus: createReadStatus(database, log) },
+    decisions,
   };
   const yoga = createYoga<RequestFacts, RequestContext>({
-    schema: createSchema(),
+    schema: createSchema({ demandsConsent: config.CONSENT_REQUIRED === 'on' }),
     graphqlEndpoint: graphqlPath,
     context: (facts) => createContext(useCases, facts),
     plugins: [prequalPlugin(log, gate)],

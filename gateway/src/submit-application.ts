@@ -124,13 +124,14 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.submission.trace.correlationId)}::text[],
         ${column((r) => r.submission.synthetic)}::boolean[],
         ${column((r) => r.submission.owner)}::text[],
+        ${column(({ submission: { input } }) => input.consent && JSON.stringify(input.consent))}::jsonb[],
         ${column((r) => r.keyDigest)}::bytea[],
         ${column((r) => r.fingerprint?.current ?? null)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
         ${column((r) => r.message.message)}::text[]
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
-        correlation_id, synthetic, owner, key_digest, fingerprint, event_id, subject, message)
+        correlation_id, synthetic, owner, consent, key_digest, fingerprint, event_id, subject, message)
     ), claimed as (
       insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
       select coalesce(owner, ''), key_digest, id, fingerprint from input where key_digest is not null
@@ -141,9 +142,9 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
       select * from input where key_digest is null or id in (select application_id from claimed)
     ), stored as (
       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner)
+        loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner, consent)
       select id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner
+        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner, consent
       from accepted
       returning id, created_at
     ), recorded as (

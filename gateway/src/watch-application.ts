@@ -3,6 +3,7 @@ import { isFinal, Refusal, type StatusUpdate } from '@prequal/schema';
 import { backoffMs } from '@prequal/service';
 import type { StatusSnapshot } from './read-status.ts';
 import type { Signal, StatusFeed } from './status-feed.ts';
+import { createUpdateStream } from './update-stream.ts';
 
 export type WatchDeps = {
   feed: Pick<StatusFeed, 'watch'>;
@@ -34,8 +35,8 @@ export async function watchApplication(
   gone: AbortSignal,
 ): Promise<AsyncIterableIterator<StatusUpdate>> {
   const { feed, readStatus, pause = pauseWithBackoff } = deps;
-  /** passed on and not yet taken; a status changes a few times at most, so this stays short */
-  const pending: StatusUpdate[] = [];
+  // A status changes a few times at most, so what a slow client has not taken yet stays short.
+  const stream = createUpdateStream<StatusUpdate>(leave);
   /** the highest version passed on, or skipped by `after` */
   let last = after;
   let ended = false;
@@ -44,7 +45,6 @@ export async function watchApplication(
   let readAgain = false;
   /** Set by the first read, which tells whether there is anything for this watcher to see: before it, nothing is. */
   let admitted = false;
-  let waiting: PromiseWithResolvers<IteratorResult<StatusUpdate>> | undefined;
 
   const { subscribed, stop } = feed.watch(id, onSignal);
 
@@ -52,23 +52,18 @@ export async function watchApplication(
     ended = true;
     gone.removeEventListener('abort', leave);
     stop();
-    if (pending.length === 0) waiting?.resolve({ done: true, value: undefined });
+    stream.end();
   }
 
   function leave(): void {
-    pending.length = 0;
+    stream.cut();
     end();
   }
 
   function passOn(update: StatusUpdate): void {
     if (ended || (last !== undefined && update.version <= last)) return;
     last = update.version;
-    if (waiting) {
-      waiting.resolve({ done: false, value: update });
-      waiting = undefined;
-    } else {
-      pending.push(update);
-    }
+    stream.push(update);
     if (isFinal(update.status)) end();
   }
 
@@ -118,20 +113,5 @@ export async function watchApplication(
     end();
     throw new Refusal('NOT_FOUND', 'There is no application with this id.');
   }
-
-  const stream: AsyncIterableIterator<StatusUpdate> = {
-    next: async () => {
-      const value = pending.shift();
-      if (value) return { done: false, value };
-      if (ended) return { done: true, value: undefined };
-      waiting ??= Promise.withResolvers();
-      return waiting.promise;
-    },
-    return: async () => {
-      leave();
-      return { done: true, value: undefined };
-    },
-    [Symbol.asyncIterator]: () => stream,
-  };
-  return stream;
+  return stream.iterator;
 }

@@ -46,6 +46,17 @@ export function withoutPans(text: string): string {
 /** `code` is stable and upper snake case; `message` is one sentence an applicant understands. */
 export type DecisionReason = { code: string; message: string };
 
+/** That the applicant was told, and agreed, what the data are used for. Codes and no sentences. */
+export type Consent = {
+  /** e.g. CREDIT_ASSESSMENT */
+  purpose: string;
+  /** of the notice that was shown */
+  noticeVersion: string;
+  /** BCP 47, e.g. `en-IN` */
+  language: string;
+  givenAt: Date;
+};
+
 export type Application = {
   /** UUID version 7 */
   id: string;
@@ -57,6 +68,8 @@ export type Application = {
   status: ApplicationStatus;
   /** 300 to 900; null until scored, or when the bureau knows no history */
   cibilScore: number | null;
+  /** null when none was given */
+  consent: Consent | null;
   /** 1 when submitted, one more at each change of status, without gaps */
   version: number;
   createdAt: Date;

@@ -1,7 +1,7 @@
 import { isFinal, type StatusUpdate } from '../application.ts';
 import { Refusal } from '../refusal.ts';
 import { allowedTo } from './allowed-to.ts';
-import { ApplicationStatusEnum, ApplicationType, DecisionReasonType } from './application.ts';
+import { ApplicationStatusEnum, ApplicationType, DecisionReasonType, LoanTypeEnum } from './application.ts';
 import { builder } from './builder.ts';
 
 const ApplicationStatusUpdate = builder.objectRef<StatusUpdate>('ApplicationStatusUpdate').implement({
@@ -20,7 +20,8 @@ const ApplicationStatusUpdate = builder.objectRef<StatusUpdate>('ApplicationStat
       description: 'Why the status is what it is, most important first; empty while PENDING',
     }),
     final: t.boolean({
-      description: 'true on the last update of this stream',
+      description:
+        'true on the last update of this application: a stream of it completes, that of all decisions goes on',
       resolve: (update) => isFinal(update.status),
     }),
     application: t.field({
@@ -50,6 +51,26 @@ builder.subscriptionField('applicationStatus', (t) =>
       after: t.arg.int({ description: 'The last version already seen' }),
     },
     subscribe: (_root, { id, after }, context) => context.watchApplication(id, after ?? undefined),
+    resolve: (update) => update,
+  }),
+);
+
+builder.subscriptionField('decisions', (t) =>
+  t.field({
+    type: ApplicationStatusUpdate,
+    description: [
+      'Roles underwriter, analyst, auditor. Every decision of every application from now on, of people as well as of',
+      'the policy; of each application in its order. It goes on until you leave, also through outages. A client that',
+      'falls too far behind is told UNAVAILABLE and subscribes again; what it missed stands in applications.',
+      'Errors: VALIDATION_FAILED, UNAUTHENTICATED, FORBIDDEN.',
+    ].join('\n'),
+    ...allowedTo('underwriter', 'analyst', 'auditor'),
+    args: {
+      statuses: t.arg({ type: [ApplicationStatusEnum], description: 'Any of these; all when not given' }),
+      loanTypes: t.arg({ type: [LoanTypeEnum], description: 'Any of these; all when not given' }),
+    },
+    subscribe: (_root, { statuses, loanTypes }, context) =>
+      context.watchDecisions({ statuses: statuses ?? undefined, loanTypes: loanTypes ?? undefined }),
     resolve: (update) => update,
   }),
 );

@@ -4,6 +4,7 @@ import {
   type GraphQLInputObjectType,
   type GraphQLInputType,
   type GraphQLLeafType,
+  type GraphQLSchema,
   isEnumType,
   isInputObjectType,
   isListType,
@@ -27,13 +28,25 @@ export type Given =
 export function checkInput(type: GraphQLInputType, input: Given | undefined, path: (string | number)[]): InputIssue[] {
   const given = resolved(input);
   if (isNonNullType(type)) {
-    return given ? checkInput(type.ofType, given, path) : [{ path, code: 'REQUIRED', message: 'is required' }];
+    return given ? checkInput(type.ofType, given, path) : [required(path)];
   }
   if (!given) return [];
   if (isListType(type)) {
     return itemsOf(given).flatMap((item, index) => checkInput(type.ofType, item, [...path, index]));
   }
   return isInputObjectType(type) ? checkObject(type, given, path) : checkLeaf(type, given, path);
+}
+
+function required(path: (string | number)[]): InputIssue {
+  return { path, code: 'REQUIRED', message: 'is required' };
+}
+
+/** Makes `checkInput` want a field that the type itself leaves to the client: what one lender demands is not part of the API. */
+export function demand(schema: GraphQLSchema, typeName: string, fieldName: string): void {
+  const type = schema.getType(typeName);
+  const field = isInputObjectType(type) ? type.getFields()[fieldName] : undefined;
+  if (!field) throw new Error(`there is no ${typeName}.${fieldName} to be demanded`);
+  field.extensions = { ...field.extensions, isDemanded: true };
 }
 
 /** Follows variables to what they stand for; undefined for null and for what was not given. */
@@ -74,6 +87,7 @@ function checkObject(type: GraphQLInputObjectType, given: Given, path: (string |
 
 function checkField(field: GraphQLInputField, input: Given | undefined, path: (string | number)[]): InputIssue[] {
   if (input === undefined && field.defaultValue !== undefined) return [];
+  if (field.extensions['isDemanded'] === true && !resolved(input)) return [required(path)];
   const issues = checkInput(field.type, input, path);
   const text = textOf(resolved(input));
   const check = field.extensions['check'];

@@ -2,6 +2,7 @@ import type {
   Application,
   ApplicationEvent,
   ApplicationStatus,
+  Consent,
   Decision,
   DecisionOutcome,
   LoanType,
@@ -18,6 +19,7 @@ export type SubmitApplicationInput = {
   monthlyIncomePaise: number;
   loanAmountPaise: number;
   loanType: LoanType;
+  consent: Consent | null;
   idempotencyKey: string | null;
 };
 
@@ -29,6 +31,9 @@ export type ApplicationFilter = {
   createdBefore?: Date | undefined;
   panNumber?: string | undefined;
 };
+
+/** Which decisions somebody is told of; what is not given lets all pass. */
+export type DecisionFilter = Pick<ApplicationFilter, 'statuses' | 'loanTypes'>;
 
 /** The part of a list that comes after a cursor: its first entries. */
 export type PageRequest = { first: number; after: string | undefined };
@@ -79,4 +84,6 @@ export type GraphQLContext = {
   resolveReview(resolution: ReviewResolution): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, also for what is not the viewer's to see. The stream never throws, waits through outages, and ends after a final status. */
   watchApplication(id: string, afterVersion: number | undefined): Promise<AsyncIterable<StatusUpdate>>;
+  /** Every decision from now on. The stream waits through outages; it throws `Refusal` UNAVAILABLE when it is not taken fast enough. */
+  watchDecisions(filter: DecisionFilter): Promise<AsyncIterable<StatusUpdate>>;
 };

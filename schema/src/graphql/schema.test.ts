@@ -33,7 +33,6 @@ const notServedYet = [
   'Query.simulatePolicy',
   'Query.verifyDecision',
   'SimulatePolicyInput',
-  'Subscription.decisions',
 ];
 
 type Member = GraphQLField<unknown, unknown> | GraphQLInputField;

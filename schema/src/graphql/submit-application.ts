@@ -3,6 +3,7 @@ import { type Application, containsPan, submissionLimits } from '../application.
 import { allowedTo } from './allowed-to.ts';
 import { ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
+import { ConsentInput } from './consent.ts';
 import { panNumber } from './pan-number.ts';
 
 const nameRule = `must be 1 to ${submissionLimits.applicantNameMaxChars} characters after trimming, without control characters`;
@@ -51,6 +52,10 @@ const SubmitApplicationInput = builder.inputType('SubmitApplicationInput', {
     }),
     loanAmountInr: t.field({ type: 'Decimal', required: true, description: 'Requested amount in rupees, more than 0' }),
     loanType: t.field({ type: LoanTypeEnum, required: true, description: 'What the loan is for' }),
+    consent: t.field({
+      type: ConsentInput,
+      description: 'What the applicant has agreed to. Where the lender demands it, a submission without it is refused.',
+    }),
     idempotencyKey: t.string({
       description: [
         '1 to 255 characters without a PAN in them, unique for each intended application of this caller, kept for at least seven',
@@ -102,6 +107,7 @@ builder.mutationField('submitApplication', (t) =>
         monthlyIncomePaise: input.monthlyIncomeInr,
         loanAmountPaise: input.loanAmountInr,
         loanType: input.loanType,
+        consent: input.consent ?? null,
         idempotencyKey: input.idempotencyKey ?? null,
       }),
   }),

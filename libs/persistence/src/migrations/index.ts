@@ -4,6 +4,8 @@ import { Access } from './20261125120000-access.ts';
 import { QuietRotation } from './20261125130000-quiet-rotation.ts';
 import { RateLimits } from './20261126090000-rate-limits.ts';
 import { Reviews } from './20261126100000-reviews.ts';
+import { DecisionFeed } from './20261127090000-decision-feed.ts';
+import { Consent } from './20261127095000-consent.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -13,4 +15,6 @@ export const migrations = [
   { name: '20261125130000-quiet-rotation', class: QuietRotation },
   { name: '20261126090000-rate-limits', class: RateLimits },
   { name: '20261126100000-reviews', class: Reviews },
+  { name: '20261127090000-decision-feed', class: DecisionFeed },
+  { name: '20261127095000-consent', class: Consent },
 ];
