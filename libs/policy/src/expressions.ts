@@ -13,11 +13,14 @@ export function expressionsOf({ nodes }: Jdm): Expression[] {
       case 'outputNode':
         return [];
       case 'expressionNode':
-        return node.content.expressions.map(({ key, value }) => ({
-          text: value,
-          where: `"${key}" of "${node.name}"`,
-          isTest: false,
-        }));
+        return [
+          { text: node.content.inputField ?? '', where: `the input field of "${node.name}"`, isTest: false },
+          ...node.content.expressions.map(({ key, value }) => ({
+            text: value,
+            where: `"${key}" of "${node.name}"`,
+            isTest: false,
+          })),
+        ];
       case 'switchNode':
         return node.content.statements.map(({ condition }, index) => ({
           text: condition,
@@ -25,13 +28,16 @@ export function expressionsOf({ nodes }: Jdm): Expression[] {
           isTest: false,
         }));
       case 'decisionTableNode':
-        return node.content.rules.flatMap((row, index) =>
-          [...node.content.inputs, ...node.content.outputs].map(({ id, name, field }) => ({
-            text: row[id] ?? '',
-            where: `"${name}" in row ${index + 1} of "${node.name}"`,
-            isTest: Boolean(field) && node.content.inputs.some((input) => input.id === id),
-          })),
-        );
+        return [
+          { text: node.content.inputField ?? '', where: `the input field of "${node.name}"`, isTest: false },
+          ...node.content.rules.flatMap((row, index) =>
+            [...node.content.inputs, ...node.content.outputs].map(({ id, name, field }) => ({
+              text: row[id] ?? '',
+              where: `"${name ?? field ?? id}" in row ${index + 1} of "${node.name}"`,
+              isTest: Boolean(field) && node.content.inputs.some((input) => input.id === id),
+            })),
+          ),
+        ];
       default:
         return node satisfies never;
     }
