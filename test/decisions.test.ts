@@ -60,7 +60,13 @@ describe.for(transports)('over %s', (transport) => {
     await vi.waitFor(
       () =>
         expect(followed.of(id)).toEqual([
-          { applicationId: id, status: 'MANUAL_REVIEW', version: 2, final: false, reasons: [expect.anything()] },
+          {
+            applicationId: id,
+            status: 'MANUAL_REVIEW',
+            version: 2,
+            final: false,
+            reasons: [{ code: 'INCOME_INSUFFICIENT' }, { code: 'SCORE_SUFFICIENT' }],
+          },
           { applicationId: id, status: 'REJECTED', version: 3, final: true, reasons: [{ code: 'NOT_PLAUSIBLE' }] },
         ]),
       5_000,
@@ -76,26 +82,32 @@ describe.for(transports)('over %s', (transport) => {
     expect([followed.of(approved), followed.of(auto)]).toEqual([[], []]);
   });
 
-  test.for(['underwriter', 'analyst', 'operator', 'auditor', 'nobody', 'anonymous'])('as %s', async (role, all) => {
-    const { stack, desk } = all;
-    const client = role === 'anonymous' ? stack.client : await desk.as('sam', ...(role === 'nobody' ? [] : [role]));
-    if (['underwriter', 'analyst', 'auditor'].includes(role)) {
-      await using followed = await follow(stack, client, transport);
-      return expect(followed.errors).toEqual([]);
-    }
-    const codes: unknown[] = [];
-    try {
-      for await (const { errors } of client.subscribe(transport, document))
-        codes.push(errors?.[0]?.extensions?.['code']);
-    } catch (error) {
-      codes.push((error as { extensions: { code: string } }[])[0]?.extensions.code);
-    }
-    expect(codes).toEqual([role === 'anonymous' ? 'UNAUTHENTICATED' : 'FORBIDDEN']);
-  });
+  test.for(['underwriter', 'analyst', 'operator', 'auditor', 'nobody', 'anonymous'])(
+    'as %s',
+    async (role, { stack, desk }) => {
+      const client = role === 'anonymous' ? stack.client : await desk.as('sam', ...(role === 'nobody' ? [] : [role]));
+      if (['underwriter', 'analyst', 'auditor'].includes(role)) {
+        await using followed = await follow(stack, client, transport);
+        return expect(followed.errors).toEqual([]);
+      }
+      const codes: unknown[] = [];
+      try {
+        for await (const { errors } of client.subscribe(transport, document))
+          codes.push(errors?.[0]?.extensions?.['code']);
+      } catch (error) {
+        codes.push((error as { extensions: { code: string } }[])[0]?.extensions.code);
+      }
+      expect(codes).toEqual([role === 'anonymous' ? 'UNAUTHENTICATED' : 'FORBIDDEN']);
+    },
+  );
 });
 
-test('none is missing and none is told twice while NATS is restarted under load', { timeout: 60_000 }, async (all) => {
-  const { stack, desk, nats, database } = all;
+test('none is missing and none is told twice while NATS is restarted under load', { timeout: 60_000 }, async ({
+  stack,
+  desk,
+  nats,
+  database,
+}) => {
   const client = await desk.as('una', 'underwriter');
   await using overWs = await follow(stack, client, 'ws');
   await using overSse = await follow(stack, client, 'sse');

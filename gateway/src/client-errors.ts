@@ -33,10 +33,22 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
 }
 
 /** What the HTTP answer says besides; on other transports it is taken out again. */
-function httpOf({ code, details }: Refusal): object {
+function httpOf({ code, details }: Pick<Refusal, 'code' | 'details'>): object {
   if (code !== 'RATE_LIMITED') return {};
   const seconds = Math.ceil(Number(details['retryAfterMs']) / 1_000);
   return { http: { status: 429, headers: { 'retry-after': String(seconds) } } };
+}
+
+/** The library takes everything that keeps a document from being parsed for a fault of the document, and says so over HTTP. */
+export function withOwnStatus(error: GraphQLError): GraphQLError {
+  const { code } = error.extensions;
+  if (code !== 'RATE_LIMITED') return error;
+  const { message, nodes, path, extensions } = error;
+  return new GraphQLError(message, {
+    ...(nodes && { nodes }),
+    ...(path && { path }),
+    extensions: { ...extensions, ...httpOf({ code, details: extensions }) },
+  });
 }
 
 /** For a transport that has no status and no headers. */

@@ -4,6 +4,7 @@ import type { Trace } from '@prequal/service';
 import type { DeadLetters } from './dead-letters.ts';
 import type { DecisionFeed } from './decision-feed.ts';
 import type { ListApplications } from './list-applications.ts';
+import type { Policies } from './policies.ts';
 import type { ApplicationReader } from './read-application.ts';
 import type { ReadStatus } from './read-status.ts';
 import type { Reviews } from './review.ts';
@@ -20,6 +21,7 @@ export type UseCases = {
   deadLetters: DeadLetters;
   watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
   decisions: Pick<DecisionFeed, 'watch'>;
+  policies: Policies;
 };
 
 /** What the transport knows of a request. */
@@ -41,12 +43,13 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
-  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions } = useCases;
+  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions, policies } = useCases;
   const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
   const sight = sightOf(viewer);
   const operator = `operator:${sight.subject}`;
+  const analyst = `analyst:${sight.subject}`;
   const underwriter = { subject: sight.subject ?? '', trace };
   /** Does it with an id that exists in this form, and answers the application as it is then. */
   const changed = async (id: string, change: (uuid: string) => Promise<void>) => {
@@ -78,6 +81,10 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
       changed(resolution.applicationId, (uuid) =>
         reviews.resolveReview({ ...resolution, applicationId: uuid }, underwriter),
       ),
+    listPolicies: policies.list,
+    publishPolicy: (policy) => policies.publish(policy, analyst),
+    setPolicyMode: (version, mode) => policies.setMode(version, mode, analyst),
+    simulatePolicy: policies.simulate,
     watchDecisions: (filter) => decisions.watch(filter, gone),
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);

@@ -47,13 +47,16 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
   const watchers = new Set<Watcher>();
   let running: Running | undefined;
 
-  function passOn({ loanType, ...update }: FoundDecision): void {
+  function passOn(decisions: readonly FoundDecision[]): void {
     for (const watcher of watchers) {
-      const { statuses, loanTypes } = watcher.filter;
-      if (statuses && !statuses.includes(update.status)) continue;
-      if (loanTypes && !loanTypes.includes(loanType)) continue;
-      watcher.stream.push(update);
+      // Of what came before: nobody can take anything while these are passed on.
       if (watcher.stream.size() > maxKept) leave(watcher, new Refusal('UNAVAILABLE', tooSlow));
+      const { statuses, loanTypes } = watcher.filter;
+      for (const { loanType, ...update } of decisions) {
+        if (statuses && !statuses.includes(update.status)) continue;
+        if (loanTypes && !loanTypes.includes(loanType)) continue;
+        watcher.stream.push(update);
+      }
     }
   }
 
@@ -80,7 +83,7 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
         named.clear();
         lookByTime = false;
         try {
-          for (const decision of await reader(ids)) passOn(decision);
+          passOn(await reader(ids));
           attempt = 0;
         } catch (error) {
           log.warn({ err: error, attempt }, 'decisions not read, their watchers wait');

@@ -3,7 +3,7 @@ import type { Logger } from '@prequal/service';
 import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
 import { checkArguments } from './check-document.ts';
-import { toClientError, toClientResult, toRefusedError, withoutPan } from './client-errors.ts';
+import { toClientError, toClientResult, toRefusedError, withOwnStatus, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
 
@@ -53,7 +53,7 @@ export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestCo
     onResultProcess(answer) {
       const { result } = answer;
       if (isAsyncIterable(result) || Array.isArray(result) || !result.errors) return;
-      answer.setResult({ ...result, errors: result.errors.map(withoutPan) });
+      answer.setResult({ ...result, errors: result.errors.map(withoutPan).map(withOwnStatus) });
     },
     onValidate({ setValidationFn }) {
       setValidationFn(gate.validate);

@@ -49,7 +49,7 @@ export type ListApplications = ReturnType<typeof createListApplications>;
 
 type Condition = ReturnType<typeof sql>;
 
-function conditionsOf(filter: ApplicationFilter, indexPan: ListDeps['indexPan']): Condition[] {
+export function conditionsOf(filter: ApplicationFilter, indexPan: ListDeps['indexPan']): Condition[] {
   const { loanTypes, createdAfter, createdBefore, panNumber } = filter;
   const conditions = [sql`not a.synthetic`];
   if (loanTypes) conditions.push(sql`a.loan_type = any(${[...loanTypes]}::text[])`);
@@ -60,15 +60,15 @@ function conditionsOf(filter: ApplicationFilter, indexPan: ListDeps['indexPan'])
   return conditions;
 }
 
-function statusesOf({ statuses }: ApplicationFilter): Condition[] {
+export function statusesOf({ statuses }: ApplicationFilter): Condition[] {
   return statuses ? [sql`a.status = any(${[...statuses]}::text[])`] : [];
 }
 
-function allOf(conditions: readonly Condition[]): Condition {
+export function allOf(conditions: readonly Condition[]): Condition {
   return sql.join(conditions, sql` and `);
 }
 
-function isBeyond({ createdAt, id }: Place, order: Order): Condition {
+export function isBeyond({ createdAt, id }: Place, order: Order): Condition {
   const comparison = order === 'newest first' ? sql`<` : sql`>`;
   return sql`(a.created_at, a.id) ${comparison} (${createdAt}::timestamptz, ${id}::uuid)`;
 }

@@ -4,6 +4,7 @@ import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, startReconciler, statementClient, whenSchemaIsCurrent } from '@prequal/persistence';
+import { checkPolicy } from '@prequal/policy';
 import { outboxes } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import {
@@ -34,11 +35,13 @@ import { guardSubmissions } from './guard-submissions.ts';
 import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
 import { createListApplications } from './list-applications.ts';
+import { createPolicies } from './policies.ts';
 import { createApplicationReader } from './read-application.ts';
 import { createDecisionReader } from './read-decisions.ts';
 import { createReadStatus } from './read-status.ts';
 import { createReviews } from './review.ts';
 import { graphqlPath, serveGateway } from './server.ts';
+import { createSimulatePolicy } from './simulate-policy.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createSubmissionLimits } from './submission-limits.ts';
 import { createSubmitApplication } from './submit-application.ts';
@@ -175,6 +178,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     }),
     watching: { feed, readStatus: createReadStatus(database, log) },
     decisions,
+    policies: createPolicies({ database, check: checkPolicy, simulate: createSimulatePolicy(submitDeps), log }),
   };
   const yoga = createYoga<RequestFacts, RequestContext>({
     schema: createSchema({ demandsConsent: config.CONSENT_REQUIRED === 'on' }),

@@ -4,5 +4,6 @@ export * from './events.ts';
 export * from './money.ts';
 export * from './nats-permissions.ts';
 export * from './pipeline.ts';
+export * from './policy.ts';
 export * from './refusal.ts';
 export * from './viewer.ts';

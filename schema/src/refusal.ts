@@ -8,6 +8,7 @@ export type RefusalCode =
   | 'NOT_CLAIMED'
   | 'CLAIMED_BY_ANOTHER'
   | 'NOT_REPLAYABLE'
+  | 'POLICY_INVALID'
   | 'UNAUTHENTICATED'
   | 'FORBIDDEN'
   | 'UNAVAILABLE'

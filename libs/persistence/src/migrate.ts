@@ -3,6 +3,7 @@ import { Migrator } from '@mikro-orm/migrations';
 import type { ClientTls, Logger } from '@prequal/service';
 import { type Database, openDatabase, sql } from './database.ts';
 import { migrations } from './migrations/index.ts';
+import { storeShippedPolicies } from './policies.ts';
 
 // Any constant will do, as long as every version of this command uses the same.
 const lockId = 7_737_825;
@@ -10,9 +11,13 @@ const lockId = 7_737_825;
 /** The database and, when it speaks TLS, whom to trust. */
 export type MigrateOptions = { databaseUrl: string; tls?: ClientTls | undefined };
 
-/** Brings the schema up to date and answers the names of the migrations it applied. Safe to run at once from many places. */
+/** Brings the schema up to date, stores the policies that are shipped, and answers the names of the migrations it applied. Safe to run at once from many places. */
 export function migrate(options: MigrateOptions): Promise<string[]> {
-  return underLock(options, (migrator) => migrator.up());
+  return underLock(options, async (migrator, database) => {
+    const applied = await migrator.up();
+    await storeShippedPolicies(database);
+    return applied;
+  });
 }
 
 /** Takes the newest migration back and answers its name; nothing when there is none. Its data is lost. */
@@ -36,7 +41,7 @@ export async function schemaIsCurrent(database: Database): Promise<boolean> {
 
 async function underLock(
   options: MigrateOptions,
-  work: (migrator: Migrator) => Promise<{ name: string }[]>,
+  work: (migrator: Migrator, database: Database) => Promise<{ name: string }[]>,
 ): Promise<string[]> {
   await using database = await openDatabase({
     ...options,
@@ -51,7 +56,7 @@ async function underLock(
     .execute(async (connection) => {
       await sql`select pg_advisory_lock(${lockId})`.execute(connection);
       try {
-        const done = await work(new Migrator(database.em()));
+        const done = await work(new Migrator(database.em()), database);
         return done.map((migration) => migration.name);
       } finally {
         await sql`select pg_advisory_unlock(${lockId})`.execute(connection);

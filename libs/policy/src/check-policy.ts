@@ -1,6 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
+import { askAside } from './ask-aside.ts';
 import type { TrialOptions } from './check/try-policy.ts';
 import { loadPolicy } from './load-policy.ts';
 import { type Finding, InvalidPolicyError } from './verdict.ts';
@@ -29,30 +27,11 @@ export async function checkPolicy(document: string, options: CheckOptions = {}):
     if (error instanceof InvalidPolicyError) return error.findings;
     throw error;
   }
-  const child = fork(path.join(import.meta.dirname, 'check/main.ts'), {
-    // A formula is data from outside: nothing of our environment, such as a password, is there with it.
-    env: {},
-    execArgv: [],
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  });
-  try {
-    return await answerOf(child, { document, options: { seed, randomTrials } }, timeoutMs);
-  } finally {
-    child.kill('SIGKILL');
-  }
-}
-
-async function answerOf(child: ChildProcess, request: CheckRequest, timeoutMs: number): Promise<Finding[]> {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  const answered = once(child, 'message', { signal: timeout }).then(([answer]) => (answer as CheckAnswer).findings);
-  const ended = once(child, 'exit', { signal: timeout }).then(() => [unfinished('ends the process of the engine')]);
-  child.send(request satisfies CheckRequest);
-  try {
-    return await Promise.race([answered, ended]);
-  } catch (error) {
-    if (!timeout.aborted) throw error;
-    return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];
-  }
+  const request: CheckRequest = { document, options: { seed, randomTrials } };
+  const replied = await askAside<CheckAnswer>('check/main.ts', request, timeoutMs);
+  if (replied === 'ended') return [unfinished('ends the process of the engine')];
+  if (replied !== 'too late') return replied.answer.findings;
+  return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];
 }
 
 function unfinished(what: string): Finding {

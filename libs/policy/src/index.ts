@@ -2,5 +2,7 @@ export * from './check-policy.ts';
 export * from './load-policy.ts';
 export { policyLimits } from './parse-document.ts';
 export * from './policy-hash.ts';
+export * from './policy-input.ts';
+export * from './replay-policy.ts';
 export * from './shipped.ts';
 export * from './verdict.ts';

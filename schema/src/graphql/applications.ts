@@ -2,9 +2,10 @@ import { allowedTo } from './allowed-to.ts';
 import { ApplicationStatusEnum, ApplicationType, LoanTypeEnum } from './application.ts';
 import { builder, checkedBy } from './builder.ts';
 import { afterDescription, connectionOf, firstDescription, pageOf } from './connection.ts';
+import type { ApplicationFilter as Filter } from './context.ts';
 import { panNumber } from './pan-number.ts';
 
-const ApplicationFilter = builder.inputType('ApplicationFilter', {
+export const ApplicationFilter = builder.inputType('ApplicationFilter', {
   description: 'Which applications a list holds: all that is given must hold.',
   fields: (t) => ({
     statuses: t.field({ type: [ApplicationStatusEnum], description: 'Any of these' }),
@@ -17,6 +18,17 @@ const ApplicationFilter = builder.inputType('ApplicationFilter', {
     }),
   }),
 });
+
+/** What was not given, by leaving it out or as null, lets all pass. */
+export function filterOf(given: typeof ApplicationFilter.$inferInput | null | undefined): Filter {
+  return {
+    statuses: given?.statuses ?? undefined,
+    loanTypes: given?.loanTypes ?? undefined,
+    createdAfter: given?.createdAfter ?? undefined,
+    createdBefore: given?.createdBefore ?? undefined,
+    panNumber: given?.panNumber ?? undefined,
+  };
+}
 
 const ApplicationConnection = connectionOf('Application', ApplicationType);
 
@@ -32,16 +44,7 @@ builder.queryField('applications', (t) =>
       after: t.arg.string({ description: afterDescription }),
     },
     resolve: (_root, { filter, first, after }, context) =>
-      context.listApplications(
-        {
-          statuses: filter?.statuses ?? undefined,
-          loanTypes: filter?.loanTypes ?? undefined,
-          createdAfter: filter?.createdAfter ?? undefined,
-          createdBefore: filter?.createdBefore ?? undefined,
-          panNumber: filter?.panNumber ?? undefined,
-        },
-        pageOf({ first, after }),
-      ),
+      context.listApplications(filterOf(filter), pageOf({ first, after })),
   }),
 );
 

@@ -10,6 +10,7 @@ import type {
   StatusUpdate,
 } from '../application.ts';
 import type { DeadLetter, DeadLetterState } from '../dead-letter.ts';
+import type { Policy, PolicyMode, PolicySimulation } from '../policy.ts';
 import type { Viewer } from '../viewer.ts';
 
 /** What a caller submits, already coerced and checked. */
@@ -30,6 +31,14 @@ export type ApplicationFilter = {
   createdAfter?: Date | undefined;
   createdBefore?: Date | undefined;
   panNumber?: string | undefined;
+};
+
+/** Either a stored version or a document. */
+export type SimulationRequest = {
+  version: string | undefined;
+  document: string | undefined;
+  filter: ApplicationFilter;
+  limit: number;
 };
 
 /** Which decisions somebody is told of; what is not given lets all pass. */
@@ -82,6 +91,14 @@ export type GraphQLContext = {
   claimReview(applicationId: string): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, NOT_CLAIMED. */
   resolveReview(resolution: ReviewResolution): Promise<Application>;
+  /** Newest first. */
+  listPolicies(): Promise<Policy[]>;
+  /** Throws `Refusal` POLICY_INVALID, VALIDATION_FAILED. */
+  publishPolicy(policy: { version: string; document: string }): Promise<Policy>;
+  /** Throws `Refusal` NOT_FOUND, VALIDATION_FAILED. */
+  setPolicyMode(version: string, mode: PolicyMode): Promise<Policy>;
+  /** Throws `Refusal` NOT_FOUND, POLICY_INVALID. */
+  simulatePolicy(request: SimulationRequest): Promise<PolicySimulation>;
   /** Throws `Refusal` NOT_FOUND, also for what is not the viewer's to see. The stream never throws, waits through outages, and ends after a final status. */
   watchApplication(id: string, afterVersion: number | undefined): Promise<AsyncIterable<StatusUpdate>>;
   /** Every decision from now on. The stream waits through outages; it throws `Refusal` UNAVAILABLE when it is not taken fast enough. */

@@ -3,6 +3,7 @@ import './application.ts';
 import './applications.ts';
 import './consent.ts';
 import './dead-letter.ts';
+import './policy.ts';
 import './review.ts';
 import './submit-application.ts';
 import './application-status.ts';

@@ -6,6 +6,7 @@ import { RateLimits } from './20261126090000-rate-limits.ts';
 import { Reviews } from './20261126100000-reviews.ts';
 import { DecisionFeed } from './20261127090000-decision-feed.ts';
 import { Consent } from './20261127095000-consent.ts';
+import { Policies } from './20261127100000-policies.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   { name: '20261126100000-reviews', class: Reviews },
   { name: '20261127090000-decision-feed', class: DecisionFeed },
   { name: '20261127095000-consent', class: Consent },
+  { name: '20261127100000-policies', class: Policies },
 ];
