@@ -1,5 +1,12 @@
 import { type DeadLetter, toMessage } from '@prequal/messaging';
-import { type Database, type OutboxMessage, type Relay, recordDecisions, sql } from '@prequal/persistence';
+import {
+  type Database,
+  lastEventHash,
+  type OutboxMessage,
+  type Relay,
+  recordDecisions,
+  sql,
+} from '@prequal/persistence';
 import { createEvent, type DecisionReason } from '@prequal/schema';
 import { childOf, type Logger } from '@prequal/service';
 
@@ -63,9 +70,9 @@ async function referToUnderwriter(
   applicationId: string,
   deadLetter: DeadLetter,
 ): Promise<OutboxMessage[]> {
-  const { rows } = await sql<{ version: number; correlation_id: string; now: string }>`
-    select version, correlation_id, now()::timestamptz(3) as now
-    from applications where id = ${applicationId} and status = 'PENDING' for update`.execute(database.sql());
+  const { rows } = await sql<{ version: number; event_hash: string | null; correlation_id: string; now: string }>`
+    select version, ${lastEventHash()} as event_hash, correlation_id, now()::timestamptz(3) as now
+    from applications a where id = ${applicationId} and status = 'PENDING' for update`.execute(database.sql());
   const application = rows[0];
   if (!application) return [];
   const decidedAt = new Date(application.now);
@@ -85,6 +92,7 @@ async function referToUnderwriter(
     {
       applicationId,
       version: application.version,
+      eventHash: application.event_hash,
       outcome: 'MANUAL_REVIEW',
       decidedBy: 'SYSTEM',
       actor: 'decisioning',

@@ -39,7 +39,9 @@ const refused: Record<DatabaseUser, string[]> = {
     'delete from applications',
     "update application_events set actor = 'x'",
     'delete from application_events',
-    'select inputs from decisions',
+    'insert into erasures (application_id) values (gen_random_uuid())',
+    'update erasures set purge_at = null',
+    'delete from erasures',
     `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
       values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
     'delete from dead_letters',
@@ -70,6 +72,11 @@ const refused: Record<DatabaseUser, string[]> = {
     'select caller from idempotency_keys',
     'select key from rate_limits',
     'select times from reconciliations',
+    "update application_events set hash = sha256('')",
+    'delete from application_events',
+    "select erase_personal_data(gen_random_uuid(), 'x')",
+    'insert into erasures (application_id) values (gen_random_uuid())',
+    'delete from erasures',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.submitted.x', '{}')`,
   ],
@@ -82,6 +89,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'select message from outbox',
     'select inputs from decisions',
     'select application_id from application_events',
+    "select erase_personal_data(gen_random_uuid(), 'x')",
+    'delete from erasures',
     'delete from rate_limits',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
@@ -98,6 +107,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'select key from rate_limits',
     "update applications set owner = 'x'",
     "insert into schema_migrations (name) values ('x')",
+    "update application_events set hash = sha256('')",
+    "select erase_personal_data(gen_random_uuid(), 'x')",
     'delete from dead_letters',
   ],
 };

@@ -1,18 +1,9 @@
 import { Migration } from '@mikro-orm/migrations';
+import { forRole } from './for-role.ts';
 
 const submitted = `subject like 'loan.applications.submitted.%'`;
 const reported = `subject like 'loan.credit-reports.generated.%'`;
 const announced = `subject like 'loan.applications.status.%'`;
-
-/** The schema's owner may migrate without the right to make roles; then there are none to grant to. */
-function forRole(role: string, ...statements: string[]): string {
-  return `
-    do $$ begin
-      if to_regrole('${role}') is not null then
-        ${statements.map((statement) => `${statement};`).join('\n        ')}
-      end if;
-    end $$`;
-}
 
 /** The desk of the underwriters: who holds what for how long, and lists that are read by cursor. */
 export class Reviews extends Migration {

@@ -4,6 +4,8 @@ import { Access } from './20261125120000-access.ts';
 import { QuietRotation } from './20261125130000-quiet-rotation.ts';
 import { RateLimits } from './20261126090000-rate-limits.ts';
 import { Reviews } from './20261126100000-reviews.ts';
+import { EventChain } from './20261127110000-event-chain.ts';
+import { Erasures } from './20261127120000-erasures.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -13,4 +15,6 @@ export const migrations = [
   { name: '20261125130000-quiet-rotation', class: QuietRotation },
   { name: '20261126090000-rate-limits', class: RateLimits },
   { name: '20261126100000-reviews', class: Reviews },
+  { name: '20261127110000-event-chain', class: EventChain },
+  { name: '20261127120000-erasures', class: Erasures },
 ];
