@@ -16,6 +16,7 @@ COPY libs/identity/package.json libs/identity/
 COPY libs/messaging/package.json libs/messaging/
 COPY libs/pan/package.json libs/pan/
 COPY libs/persistence/package.json libs/persistence/
+COPY libs/policy/package.json libs/policy/
 COPY libs/service/package.json libs/service/
 COPY gateway/package.json gateway/
 COPY scoring/package.json scoring/

@@ -1,0 +1,124 @@
+import { ZenEngine } from '@gorules/zen-engine';
+import { type DecisionOutcome, type DecisionReason, displayRupees } from '@prequal/schema';
+import { type Jdm, parseDocument, type TableNode } from './parse-document.ts';
+import { policyHash } from './policy-hash.ts';
+import { InvalidPolicyError, PolicyFaultError, type PolicyInput, type Verdict } from './verdict.ts';
+
+export type LoadedPolicy = {
+  /** see `policyHash` */
+  hash: string;
+  /** the reasons that the document declares */
+  reasonCodes: readonly string[];
+  /** Throws `PolicyFaultError` when the document gives no verdict for this input. */
+  evaluate: (input: PolicyInput) => Promise<Verdict>;
+};
+
+/**
+ * Makes a JDM document ready to decide. Throws `InvalidPolicyError` when it cannot be read; whether it decides well
+ * is for `checkPolicy`. Nothing needs to be closed: the engine's memory goes with the object.
+ */
+export function loadPolicy(document: string): LoadedPolicy {
+  const jdm = parseDocument(document);
+  const reasonCodes = declaredReasons(jdm);
+  const decision = new ZenEngine().createDecision(withExit(jdm));
+  return {
+    hash: policyHash(document),
+    reasonCodes,
+    evaluate: async (input) => {
+      const answer = await decision.evaluate(input).catch((error: unknown) => {
+        throw new PolicyFaultError('THROWS', explain(error));
+      });
+      return verdictOf(answer.result);
+    },
+  };
+}
+
+/** The table that declares the reasons: its rows say when a reason is true, and give its code and its sentence. */
+function declaredReasons(jdm: Jdm): string[] {
+  const tables = jdm.nodes.filter((node): node is TableNode => node.type === 'decisionTableNode');
+  const declaring = tables.filter(({ content }) =>
+    ['code', 'message'].every((field) => content.outputs.some((output) => output.field === field)),
+  );
+  const [table] = declaring;
+  if (!table || declaring.length > 1 || table.content.hitPolicy !== 'collect') {
+    const message =
+      'The document needs one decision table, with hit policy "collect", that declares the reasons: its outputs are `code` and `message`.';
+    throw new InvalidPolicyError([{ kind: 'UNREADABLE', message, examples: [] }]);
+  }
+  const column = table.content.outputs.find(({ field }) => field === 'code')?.id ?? '';
+  return table.content.rules.map((row, index) => {
+    const code = /^\s*(['"])([A-Z][A-Z0-9_]{0,63})\1\s*$/.exec(row[column] ?? '')?.[2];
+    if (code !== undefined) return code;
+    const message = `Row ${index + 1} of "${table.name}" declares the reason ${row[column] || '(none)'}; a code is upper snake case in quotes, e.g. 'INCOME_SUFFICIENT'.`;
+    throw new InvalidPolicyError([{ kind: 'UNREADABLE', message, examples: [] }]);
+  });
+}
+
+/**
+ * The document with one more node before its output, which lets nothing but texts out: the engine ends the whole
+ * process when an integer beyond 64 bits leaves it, and figures between the nodes may be that large.
+ */
+function withExit(jdm: Jdm): Buffer {
+  const output = jdm.nodes.find((node) => node.type === 'outputNode');
+  const id = 'prequal-exit';
+  const expressions = [
+    { id: 'outcome', key: 'outcome', value: 'string(outcome)' },
+    { id: 'because', key: 'because', value: 'map(because ?? [], string(#))' },
+    { id: 'reasons', key: 'reasons', value: 'map(reasons ?? [], [string(#.code), string(#.message)])' },
+  ];
+  const exit = { id, name: 'Exit', type: 'expressionNode', content: { expressions, passThrough: false } };
+  const edges = jdm.edges.map((edge) => (edge.targetId === output?.id ? { ...edge, targetId: id } : edge));
+  const toOutput = { id: 'prequal-exit-output', sourceId: id, targetId: output?.id };
+  return Buffer.from(JSON.stringify({ ...jdm, nodes: [...jdm.nodes, exit], edges: [...edges, toOutput] }));
+}
+
+type Answer = { outcome?: string; because?: string[]; reasons?: [code: string, message: string][] };
+
+const outcomes: readonly string[] = ['PRE_APPROVED', 'MANUAL_REVIEW', 'REJECTED'] satisfies DecisionOutcome[];
+
+function verdictOf({ outcome, because = [], reasons = [] }: Answer): Verdict {
+  if (outcome === undefined || outcome === 'null') throw new PolicyFaultError('UNDECIDED', 'No row decides.');
+  if (!outcomes.includes(outcome)) {
+    throw new PolicyFaultError('UNKNOWN_OUTCOME', `The outcome "${outcome}" is none of ${outcomes.join(', ')}.`);
+  }
+  if (because.length === 0) throw new PolicyFaultError('REASONS', `The outcome ${outcome} comes without a reason.`);
+  if (new Set(because).size < because.length) {
+    throw new PolicyFaultError('REASONS', `A reason is given twice: ${because.join(', ')}.`);
+  }
+  return { outcome: outcome as DecisionOutcome, reasons: because.map((code) => reasonOf(code, outcome, reasons)) };
+}
+
+function reasonOf(code: string, outcome: string, reasons: [string, string][]): DecisionReason {
+  const [first, ...more] = reasons.filter(([declared]) => declared === code);
+  if (!first || more.length > 0) {
+    const rows = first ? `${more.length + 1} rows` : 'no row';
+    const message = `The reason ${code} is given for ${outcome}, but in the table of reasons ${rows} with this code hold for it.`;
+    throw new PolicyFaultError('REASONS', message);
+  }
+  return { code, message: withRupees(first[1], code) };
+}
+
+const longestMessageChars = 2_000;
+
+/** `₹[7500050]` in a sentence is an amount of whole paise; people read it as ₹75,000.50. */
+function withRupees(sentence: string, code: string): string {
+  const message = sentence.replaceAll(/₹\[(\d{1,15})(?:\.0+)?\]/g, (_, paise) => displayRupees(Number(paise)));
+  if (message.includes('₹[')) {
+    throw new PolicyFaultError('REASONS', `The sentence of ${code} has an amount that is not whole paise: ${message}`);
+  }
+  if (message.trim() === '' || message.length > longestMessageChars) {
+    throw new PolicyFaultError('REASONS', `The sentence of ${code} has ${message.length} characters.`);
+  }
+  return message;
+}
+
+/** What the engine says about a failed evaluation, without the stack of its native code. */
+function explain(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  try {
+    const { source, nodeId } = JSON.parse(line) as { source?: unknown; nodeId?: string };
+    return `The engine fails${nodeId === undefined ? '' : ` in node ${nodeId}`}: ${typeof source === 'string' ? source : JSON.stringify(source)}`;
+  } catch {
+    return `The engine fails: ${line}`;
+  }
+}
