@@ -54,13 +54,26 @@ type Executor = Pick<Database, 'sql'>;
 async function insert(database: Executor, deadLetter: DeadLetter): Promise<boolean> {
   const { id, consumer, subject, applicationId = null, errorClass, error, deliveries } = deadLetter;
   const { correlationId = null, traceparent = null, payload } = deadLetter;
+  const isErased = applicationId !== null && (await eraseAgain(database, applicationId));
   const { rows } = await sql`
     insert into dead_letters (id, consumer, subject, application_id, error_class, error, deliveries, correlation_id,
       traceparent, payload)
     values (${id}, ${consumer}, ${subject}, ${applicationId}, ${errorClass}, ${error}, ${deliveries}, ${correlationId},
-      ${traceparent}, ${Buffer.from(payload)})
+      ${traceparent}, ${isErased ? Buffer.alloc(0) : Buffer.from(payload)})
     on conflict (id) do nothing
     returning id`.execute(database.sql());
+  return rows.length > 0;
+}
+
+/**
+ * Whether the personal data of this application was erased: then a worker had the message in hand meanwhile, and the
+ * copy that it has put into the stream of dead letters is to be deleted as well. The row is locked as the erasure
+ * locks it, so that either this sees the erasure or the erasure sees the dead letter.
+ */
+async function eraseAgain(database: Executor, applicationId: string): Promise<boolean> {
+  await sql`select 1 from applications where id = ${applicationId} for update`.execute(database.sql());
+  const { rows } = await sql`
+    update erasures set purge_at = now() where application_id = ${applicationId} returning 1`.execute(database.sql());
   return rows.length > 0;
 }
 

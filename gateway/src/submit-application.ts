@@ -1,6 +1,12 @@
 import { type KeyedDigests, maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
-import { type Application, type ChainedEvent, canonicalAroundTime, formatRupees } from '@prequal/schema';
+import {
+  type Application,
+  type ChainedEvent,
+  canonicalAroundTime,
+  type EventPayload,
+  formatRupees,
+} from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
 import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
 import { type FindEarlierDeps, identityOf, type Repeatable, replay } from './find-earlier.ts';
@@ -77,6 +83,7 @@ type NewApplication = Repeatable & {
   panIndex: Buffer;
   panMasked: string;
   message: OutboxMessage;
+  payload: EventPayload;
   /** its first event in canonical form but for the time, which the database knows */
   event: { before: string; after: string };
 };
@@ -103,12 +110,22 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
     submission,
     ...identityOf(deps, input),
     message,
-    event: canonicalAroundTime(firstEvent(id, message.id)),
+    payload: statedIn(input),
+    event: canonicalAroundTime(firstEvent(id, message.id, statedIn(input))),
+  };
+}
+
+/** What the first event says of the application: from then on the chain guards it. */
+function statedIn({ monthlyIncomePaise, loanAmountPaise, loanType }: SubmitApplicationInput): EventPayload {
+  return {
+    monthlyIncomeInr: formatRupees(monthlyIncomePaise),
+    loanAmountInr: formatRupees(loanAmountPaise),
+    loanType,
   };
 }
 
 /** As the statement below writes it. */
-function firstEvent(applicationId: string, id: string): Omit<ChainedEvent, 'occurredAt'> {
+function firstEvent(applicationId: string, id: string, payload: EventPayload): Omit<ChainedEvent, 'occurredAt'> {
   return {
     id,
     applicationId,
@@ -117,7 +134,7 @@ function firstEvent(applicationId: string, id: string): Omit<ChainedEvent, 'occu
     status: 'PENDING',
     actor: 'gateway',
     reasons: [],
-    payload: {},
+    payload,
     decisionHash: null,
     previousHash: null,
   };
@@ -149,10 +166,11 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
         ${column((r) => r.message.message)}::text[],
+        ${column((r) => JSON.stringify(r.payload))}::jsonb[],
         ${column((r) => r.event.before)}::text[],
         ${column((r) => r.event.after)}::text[]
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
-        correlation_id, synthetic, owner, key_digest, fingerprint, event_id, subject, message, event_before, event_after)
+        correlation_id, synthetic, owner, key_digest, fingerprint, event_id, subject, message, payload, event_before, event_after)
     ), claimed as (
       insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
       select coalesce(owner, ''), key_digest, id, fingerprint from input where key_digest is not null
@@ -171,7 +189,7 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
       returning id, created_at
     ), recorded as (
       insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
-      select event_id, id, 1, 'PENDING', 'gateway', '[]', '{}', event_hash from accepted
+      select event_id, id, 1, 'PENDING', 'gateway', '[]', payload, event_hash from accepted
     ), queued as (
       insert into outbox (id, application_id, subject, message)
       select event_id, id, subject, message from accepted

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import type { ApplicationStatus, DecisionMaker, DecisionReason } from './application.ts';
+import type { ApplicationStatus, DecisionMaker, DecisionReason, LoanType } from './application.ts';
 import type { BureauReport } from './events.ts';
 
 /**
@@ -13,6 +13,14 @@ import type { BureauReport } from './events.ts';
 export const eventKinds = ['STATUS', 'ERASURE'] as const;
 export type EventKind = (typeof eventKinds)[number];
 
+/** What was submitted, with the first event; the score, with a decision. */
+export type EventPayload = {
+  readonly monthlyIncomeInr?: string | undefined;
+  readonly loanAmountInr?: string | undefined;
+  readonly loanType?: LoanType | undefined;
+  readonly cibilScore?: number | null | undefined;
+};
+
 export type ChainedEvent = {
   id: string;
   applicationId: string;
@@ -21,7 +29,7 @@ export type ChainedEvent = {
   status: ApplicationStatus;
   actor: string;
   reasons: readonly DecisionReason[];
-  payload: { readonly cibilScore?: number | null };
+  payload: EventPayload;
   /** an instant in UTC with milliseconds, as `Date.toISOString` writes it */
   occurredAt: string;
   /** of the decision that made this change of status; null when none did */

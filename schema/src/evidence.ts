@@ -13,6 +13,12 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const status = z.enum(applicationStatuses);
 const reasons = z.array(z.strictObject({ code: z.string(), message: z.string() }));
 const score = z.int().min(cibilScoreRange.min).max(cibilScoreRange.max).nullable();
+/** as it was submitted; of the first event, but for those from before it was written down there */
+const statedSchema = {
+  monthlyIncomeInr: z.string().optional(),
+  loanAmountInr: z.string().optional(),
+  loanType: z.enum(loanTypes).optional(),
+};
 const [scored, noHistory] = bureauReport.options;
 
 export const evidence = z.strictObject({
@@ -40,7 +46,10 @@ export const evidence = z.strictObject({
       status,
       actor: z.string(),
       reasons,
-      payload: z.strictObject({ cibilScore: score.optional() }),
+      payload: z.strictObject({
+        cibilScore: score.optional(),
+        ...statedSchema,
+      }),
       occurredAt: instant,
       decisionHash: hash.nullable(),
       previousHash: hash.nullable(),

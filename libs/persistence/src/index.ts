@@ -4,6 +4,7 @@ export * from './dead-letters.ts';
 export * from './entities.ts';
 export * from './errors.ts';
 export * from './migrate.ts';
+export * from './read-evidence.ts';
 export * from './reconciler.ts';
 export * from './record-decisions.ts';
 export * from './relay.ts';

@@ -4,6 +4,7 @@ import type {
   ApplicationStatus,
   Decision,
   DecisionOutcome,
+  DecisionVerification,
   LoanType,
   Review,
   StatusUpdate,
@@ -77,6 +78,10 @@ export type GraphQLContext = {
   claimReview(applicationId: string): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, NOT_IN_REVIEW, NOT_CLAIMED. */
   resolveReview(resolution: ReviewResolution): Promise<Application>;
+  /** Throws `Refusal` NOT_FOUND. */
+  verifyDecision(applicationId: string): Promise<DecisionVerification>;
+  /** Throws `Refusal` NOT_FOUND, STILL_PENDING, VALIDATION_FAILED. Once erased, it stays as it is. */
+  eraseApplicant(applicationId: string, reason: string): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, also for what is not the viewer's to see. The stream never throws, waits through outages, and ends after a final status. */
   watchApplication(id: string, afterVersion: number | undefined): Promise<AsyncIterable<StatusUpdate>>;
 };

@@ -1,6 +1,7 @@
 import './scalars.ts';
 import './application.ts';
 import './applications.ts';
+import './audit.ts';
 import './dead-letter.ts';
 import './review.ts';
 import './submit-application.ts';

@@ -1,0 +1,2 @@
+export * from './evidence-file.ts';
+export * from './verify-evidence.ts';
