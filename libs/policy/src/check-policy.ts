@@ -1,13 +1,60 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import type { TrialOptions } from './check/try-policy.ts';
 import { loadPolicy } from './load-policy.ts';
 import { type Finding, InvalidPolicyError } from './verdict.ts';
 
-/** Everything that speaks against publishing this document; empty when nothing does. */
-export async function checkPolicy(document: string): Promise<Finding[]> {
+/** What the process of the check is told, and what it answers. */
+export type CheckRequest = { document: string; options: TrialOptions };
+export type CheckAnswer = { findings: Finding[] };
+
+export type CheckOptions = Partial<TrialOptions> & {
+  /** how long the trials may take before the document is refused for that */
+  timeoutMs?: number;
+};
+
+/**
+ * Everything that speaks against making this document the policy; empty when nothing does. It is tried at and
+ * around every boundary that its numbers name or its formulas work out, and by a random search that follows from
+ * `seed`, so that the same document gets the same answer. Takes seconds of CPU, in a process of its own with low
+ * priority: a document that does not end, or ends the engine's process, is a finding like any other.
+ */
+export async function checkPolicy(document: string, options: CheckOptions = {}): Promise<Finding[]> {
+  const { seed = 1, randomTrials = 10_000, timeoutMs = 30_000 } = options;
   try {
+    // What can be refused without trials needs no process, nor does a huge document travel to one.
     loadPolicy(document);
-    return [];
   } catch (error) {
     if (error instanceof InvalidPolicyError) return error.findings;
     throw error;
   }
+  const child = fork(path.join(import.meta.dirname, 'check/main.ts'), {
+    // A formula is data from outside: nothing of our environment, such as a password, is there with it.
+    env: {},
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  try {
+    return await answerOf(child, { document, options: { seed, randomTrials } }, timeoutMs);
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+async function answerOf(child: ChildProcess, request: CheckRequest, timeoutMs: number): Promise<Finding[]> {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const answered = once(child, 'message', { signal: timeout }).then(([answer]) => (answer as CheckAnswer).findings);
+  const ended = once(child, 'exit', { signal: timeout }).then(() => [unfinished('ends the process of the engine')]);
+  child.send(request satisfies CheckRequest);
+  try {
+    return await Promise.race([answered, ended]);
+  } catch (error) {
+    if (!timeout.aborted) throw error;
+    return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];
+  }
+}
+
+function unfinished(what: string): Finding {
+  return { kind: 'UNFINISHED', message: `The document ${what}.`, examples: [] };
 }

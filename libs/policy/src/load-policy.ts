@@ -1,5 +1,6 @@
-import { ZenEngine } from '@gorules/zen-engine';
 import { type DecisionOutcome, type DecisionReason, displayRupees } from '@prequal/schema';
+import { refusedExpressions } from './expressions.ts';
+import { openDecision } from './open-decision.ts';
 import { type Jdm, parseDocument, type TableNode } from './parse-document.ts';
 import { policyHash } from './policy-hash.ts';
 import { InvalidPolicyError, PolicyFaultError, type PolicyInput, type Verdict } from './verdict.ts';
@@ -20,16 +21,13 @@ export type LoadedPolicy = {
 export function loadPolicy(document: string): LoadedPolicy {
   const jdm = parseDocument(document);
   const reasonCodes = declaredReasons(jdm);
-  const decision = new ZenEngine().createDecision(withExit(jdm));
+  const refused = refusedExpressions(jdm);
+  if (refused.length > 0) throw new InvalidPolicyError(refused);
+  const decide = openDecision(jdm, exits);
   return {
     hash: policyHash(document),
     reasonCodes,
-    evaluate: async (input) => {
-      const answer = await decision.evaluate(input).catch((error: unknown) => {
-        throw new PolicyFaultError('THROWS', explain(error));
-      });
-      return verdictOf(answer.result);
-    },
+    evaluate: async (input) => verdictOf((await decide(input)) as Answer),
   };
 }
 
@@ -54,23 +52,12 @@ function declaredReasons(jdm: Jdm): string[] {
   });
 }
 
-/**
- * The document with one more node before its output, which lets nothing but texts out: the engine ends the whole
- * process when an integer beyond 64 bits leaves it, and figures between the nodes may be that large.
- */
-function withExit(jdm: Jdm): Buffer {
-  const output = jdm.nodes.find((node) => node.type === 'outputNode');
-  const id = 'prequal-exit';
-  const expressions = [
-    { id: 'outcome', key: 'outcome', value: 'string(outcome)' },
-    { id: 'because', key: 'because', value: 'map(because ?? [], string(#))' },
-    { id: 'reasons', key: 'reasons', value: 'map(reasons ?? [], [string(#.code), string(#.message)])' },
-  ];
-  const exit = { id, name: 'Exit', type: 'expressionNode', content: { expressions, passThrough: false } };
-  const edges = jdm.edges.map((edge) => (edge.targetId === output?.id ? { ...edge, targetId: id } : edge));
-  const toOutput = { id: 'prequal-exit-output', sourceId: id, targetId: output?.id };
-  return Buffer.from(JSON.stringify({ ...jdm, nodes: [...jdm.nodes, exit], edges: [...edges, toOutput] }));
-}
+/** Texts only, as `openDecision` wants them. */
+const exits = {
+  outcome: 'string(outcome)',
+  because: 'map(because ?? [], string(#))',
+  reasons: 'map(reasons ?? [], [string(#.code), string(#.message)])',
+};
 
 type Answer = { outcome?: string; because?: string[]; reasons?: [code: string, message: string][] };
 
@@ -91,8 +78,8 @@ function verdictOf({ outcome, because = [], reasons = [] }: Answer): Verdict {
 function reasonOf(code: string, outcome: string, reasons: [string, string][]): DecisionReason {
   const [first, ...more] = reasons.filter(([declared]) => declared === code);
   if (!first || more.length > 0) {
-    const rows = first ? `${more.length + 1} rows` : 'no row';
-    const message = `The reason ${code} is given for ${outcome}, but in the table of reasons ${rows} with this code hold for it.`;
+    const rows = first ? `${more.length + 1} rows with this code hold` : 'no row with this code holds';
+    const message = `The reason ${code} is given for ${outcome}, but in the table of reasons ${rows} for it.`;
     throw new PolicyFaultError('REASONS', message);
   }
   return { code, message: withRupees(first[1], code) };
@@ -110,15 +97,4 @@ function withRupees(sentence: string, code: string): string {
     throw new PolicyFaultError('REASONS', `The sentence of ${code} has ${message.length} characters.`);
   }
   return message;
-}
-
-/** What the engine says about a failed evaluation, without the stack of its native code. */
-function explain(error: unknown): string {
-  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-  try {
-    const { source, nodeId } = JSON.parse(line) as { source?: unknown; nodeId?: string };
-    return `The engine fails${nodeId === undefined ? '' : ` in node ${nodeId}`}: ${typeof source === 'string' ? source : JSON.stringify(source)}`;
-  } catch {
-    return `The engine fails: ${line}`;
-  }
 }

@@ -37,6 +37,8 @@ export const findingKinds = [
   'NOT_MONOTONE',
   /** an applicant who is rejected for lack of history */
   'REJECTS_NO_HISTORY',
+  /** the largest loan on the smallest income */
+  'INCOME_IGNORED',
   /** rows that contradict each other */
   'OVERLAP',
   /** verdicts that depend on chance or on the clock */

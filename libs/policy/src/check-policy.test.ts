@@ -1,0 +1,224 @@
+import { describe, expect, test } from 'vitest';
+import { tryPolicy } from './check/try-policy.ts';
+import { checkPolicy } from './check-policy.ts';
+import { loadPolicy } from './load-policy.ts';
+import { policyLimits } from './parse-document.ts';
+import { seedWith } from './seed-with.fixture.ts';
+import { shippedPolicies } from './shipped.ts';
+import { type FindingKind, InvalidPolicyError } from './verdict.ts';
+
+const trials = { seed: 7, randomTrials: 1_000 };
+const text = JSON.stringify;
+
+/** The rows of `seed-1` when they collect, and a figure afterwards takes the first row that fits. */
+function collecting(rows: Record<string, Record<string, unknown>>): string {
+  const document = JSON.parse(seedWith({ rules: { hitPolicy: 'collect', outputPath: 'hits' }, ...rows }));
+  const content = {
+    passThrough: true,
+    expressions: ['outcome', 'because'].map((key) => ({ id: key, key, value: `hits[0].${key}` })),
+  };
+  document.nodes.push({ id: 'first', name: 'First', type: 'expressionNode', content });
+  document.edges.find((edge: { targetId: string }) => edge.targetId === 'reasons').targetId = 'first';
+  document.edges.push({ id: 'first-reasons', sourceId: 'first', targetId: 'reasons' });
+  return text(document);
+}
+
+describe('the checker finds', () => {
+  const manual = { 'rules-outcome': "'MANUAL_REVIEW'", 'rules-because': "['SCORE_SUFFICIENT']" };
+  const faults: [fault: string, document: string, kind: FindingKind, message: string[]][] = [
+    [
+      'a gap at a boundary',
+      seedWith({ 'rules-3': { 'rules-score': '> minimumScore' }, 'rules-4': { 'rules-score': '> 650' } }),
+      'UNDECIDED',
+      ['a score of 650', 'No row decides'],
+    ],
+    [
+      'a gap for one loan type',
+      seedWith({
+        rules: {
+          inputs: [
+            { id: 'rules-score', name: 'CIBIL score', field: 'score' },
+            { id: 'rules-income', name: 'Loan type', field: 'loanType' },
+          ],
+        },
+        'rules-3': { 'rules-income': "'HOME'", ...manual },
+        'rules-4': { 'rules-income': "'AUTO'", ...manual },
+      }),
+      'UNDECIDED',
+      ['PERSONAL loan', 'No row decides'],
+    ],
+    [
+      'rows that collect and overlap with different outcomes',
+      collecting({ 'rules-2': { 'rules-score': '<= minimumScore' } }),
+      'OVERLAP',
+      ['a score of 650', 'row 2 says REJECTED, row 4 says MANUAL_REVIEW'],
+    ],
+    [
+      'a row that never decides because of those before it',
+      seedWith({
+        'rules-3': { 'rules-score': '< 600', 'rules-income': '', ...manual },
+        'rules-4': { 'rules-income': '', ...manual },
+      }),
+      'OVERLAP',
+      ['Row 3 of "Rules" (MANUAL_REVIEW) never decides', 'row 2 says REJECTED'],
+    ],
+    [
+      'an inverted comparison of the income',
+      seedWith({
+        'rules-3': { 'rules-income': '<= incomeSharePaise' },
+        'rules-4': { 'rules-income': '> incomeSharePaise' },
+        'reasons-4': { 'reasons-when': '' },
+        'reasons-5': { 'reasons-when': '' },
+      }),
+      'NOT_MONOTONE',
+      ['higher income', 'monthly income ₹10,416.66: PRE_APPROVED', 'monthly income ₹10,416.67: MANUAL_REVIEW'],
+    ],
+    [
+      'an inverted comparison of the score, at a boundary that no number names',
+      seedWith({
+        'figures-minimum-score': { value: '600 + 43' },
+        'rules-2': { 'rules-score': '> minimumScore' },
+        'rules-3': { 'rules-score': '<= minimumScore' },
+        'rules-4': { 'rules-score': '<= minimumScore' },
+        'reasons-2': { 'reasons-when': '' },
+        'reasons-3': { 'reasons-when': '' },
+      }),
+      'NOT_MONOTONE',
+      ['better score', 'a score of 643', 'a score of 644', ': REJECTED'],
+    ],
+    [
+      'off by one at 650',
+      seedWith({ 'rules-2': { 'rules-score': '<= minimumScore' } }),
+      'REASONS',
+      ['a score of 650', 'SCORE_BELOW_MINIMUM is given for REJECTED', 'no row with this code'],
+    ],
+    [
+      'an ignored income',
+      seedWith({ 'rules-3': { 'rules-income': '' }, 'reasons-4': { 'reasons-when': '' } }),
+      'INCOME_IGNORED',
+      ['loan of ₹9,99,99,99,999.99', 'monthly income ₹0.01: PRE_APPROVED'],
+    ],
+    [
+      'an unknown reason code',
+      seedWith({ 'rules-2': { 'rules-because': "['SCORE_TOO_LOW']" } }),
+      'REASONS',
+      ['SCORE_TOO_LOW is given for REJECTED', 'no row with this code'],
+    ],
+    [
+      'a reason that is declared for another outcome',
+      seedWith({ 'rules-2': { 'rules-outcome': "'MANUAL_REVIEW'" } }),
+      'REASONS',
+      ['SCORE_BELOW_MINIMUM is given for MANUAL_REVIEW'],
+    ],
+    [
+      'a decision without a reason',
+      seedWith({ 'rules-2': { 'rules-because': '[]' } }),
+      'REASONS',
+      ['REJECTED comes without a reason'],
+    ],
+    [
+      'a sentence with half a paisa',
+      seedWith({ 'reasons-4': { 'reasons-message': '`₹[${monthlyIncomePaise / 2}] is enough.`' } }),
+      'REASONS',
+      ['INCOME_SUFFICIENT has an amount that is not whole paise'],
+    ],
+    ['an unknown outcome', seedWith({ 'rules-2': { 'rules-outcome': "'DENIED'" } }), 'UNKNOWN_OUTCOME', ['"DENIED"']],
+    [
+      'a rejection for lack of history',
+      seedWith({
+        'rules-1': { 'rules-outcome': "'REJECTED'" },
+        'reasons-1': { 'reasons-outcome': "'REJECTED'" },
+      }),
+      'REJECTS_NO_HISTORY',
+      ['no credit history', 'REJECTED', 'Reserve Bank'],
+    ],
+    [
+      'chance that hides in the order of keys',
+      seedWith({ 'rules-3': { 'rules-because': 'keys({ INCOME_SUFFICIENT: 1, SCORE_SUFFICIENT: 1 })' } }),
+      'UNSTABLE',
+      ['the first time', 'the second time', 'PRE_APPROVED'],
+    ],
+    [
+      'a cell that the engine cannot read',
+      seedWith({ 'rules-3': { 'rules-income': '> incomeSharePaise +' } }),
+      'UNREADABLE',
+      ['"Monthly income" in row 3 of "Rules" cannot be read'],
+    ],
+  ];
+  test.each(faults)('%s', async (_fault, document, kind, message) => {
+    const findings = await tryPolicy(document, trials);
+    const finding = findings.find((one) => one.kind === kind);
+    for (const part of message) expect(finding?.message, text(findings)).toContain(part);
+    if (!['REASONS', 'UNDECIDED', 'UNKNOWN_OUTCOME'].includes(kind)) return;
+    const example = finding?.examples[0];
+    if (example === undefined) throw new Error('there is no example');
+    await expect(loadPolicy(document).evaluate(example)).rejects.toMatchObject({ kind });
+  });
+});
+
+describe('in a process of its own the checker', () => {
+  const [seed, foir] = shippedPolicies();
+
+  test('passes what is shipped', async () => {
+    expect(await checkPolicy(seed?.document ?? '')).toEqual([]);
+    expect(await checkPolicy(foir?.document ?? '')).toEqual([]);
+  });
+
+  test('passes a last row that would catch what the others leave', async () => {
+    const rows = JSON.parse(seed?.document ?? '').nodes.find((node: { id: string }) => node.id === 'rules').content
+      .rules;
+    const otherwise = { ...rows[1], _id: 'otherwise', 'rules-score': ' ', 'rules-income': '' };
+    expect(await checkPolicy(seedWith({ rules: { rules: [...rows, otherwise] } }), trials)).toEqual([]);
+  });
+
+  test('finds a formula that fails for one amount', async () => {
+    const document = seedWith({
+      'figures-income-share': { value: 'loanAmountPaise / 48 + 0 * (48 % (loanAmountPaise - 2000000))' },
+    });
+    const [finding, ...others] = await checkPolicy(document, trials);
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({ kind: 'THROWS', message: expect.stringContaining('loan of ₹20,000.00') });
+  });
+
+  test('refuses what does not end, and nothing of it is left running', async () => {
+    const list = text(Array.from({ length: 60 }, (_, index) => index));
+    const nested = Array.from({ length: 6 }).reduce<string>((inner) => `sum(map(${list}, ${inner}))`, '#');
+    const before = process.getActiveResourcesInfo().length;
+    const findings = await checkPolicy(seedWith({ 'figures-income-share': { value: nested } }), { timeoutMs: 1_500 });
+    expect(findings.map(({ kind }) => kind)).toEqual(['UNFINISHED']);
+    expect(process.getActiveResourcesInfo().length).toBeLessThanOrEqual(before);
+  });
+});
+
+test.each([
+  ['what is not JSON', '{"nodes": [', 'UNREADABLE', 'not JSON'],
+  ['what is not a decision model', '[]', 'UNREADABLE', 'expected object'],
+  ['what is too large', ' '.repeat(policyLimits.documentMaxBytes + 1), 'TOO_LARGE', 'at most 65536'],
+  ['code', seedWith({ figures: {} }).replace('expressionNode', 'functionNode'), 'UNREADABLE', 'is a functionNode'],
+  ['a second output', seedWith({}).replace('inputNode', 'outputNode'), 'UNREADABLE', '0 nodes of type inputNode'],
+  ['a loose end', seedWith({ 'rules-reasons': { targetId: 'nowhere' } }), 'UNREADABLE', 'nowhere'],
+  [
+    'reasons that are not declared',
+    seedWith({ reasons: { hitPolicy: 'first' } }),
+    'UNREADABLE',
+    'declares the reasons',
+  ],
+  [
+    'a code that is a formula',
+    seedWith({ 'reasons-2': { 'reasons-code': 'loanType' } }),
+    'UNREADABLE',
+    'Row 2 of "Reasons"',
+  ],
+  ['chance', seedWith({ 'figures-minimum-score': { value: 'rand (900)' } }), 'UNSTABLE', '"minimumScore" of "Figures"'],
+  ['the clock', seedWith({ 'rules-2': { 'rules-score': "< year(d('now'))" } }), 'UNSTABLE', 'row 2 of "Rules"'],
+  ['endless lists', seedWith({ 'figures-minimum-score': { value: 'sum(map([1..9000000], #))' } }), 'UNSTABLE', 'range'],
+])('%s is refused before it is tried', async (_what, document, kind, message) => {
+  const findings = await checkPolicy(document);
+  expect(findings).toContainEqual({ kind, message: expect.stringContaining(message), examples: [] });
+  expect(() => loadPolicy(document)).toThrow(InvalidPolicyError);
+});
+
+test('functions are known in formulas and not in texts', async () => {
+  const sentence = { 'reasons-1': { 'reasons-message': "'Wait: the underwriter may d(raw) or rand(omise) it.'" } };
+  expect(await tryPolicy(seedWith(sentence), { seed: 1, randomTrials: 0 })).toEqual([]);
+});
