@@ -208,6 +208,23 @@ test('the triggers stand behind the grants: what may be updated is still guarded
   expect(rows).toHaveLength(1);
 });
 
+test('personal data is erased by the gateway alone, after its history says so, and for good', async ({ database }) => {
+  const id = await application(database);
+  const erase = () => attempt(database, 'gateway', `select erase_personal_data('${id}', 'auditor:noor')`);
+  const violation = '23514';
+  expect(await erase()).toBe(violation);
+  await sql`insert into application_events (id, application_id, version, kind, status, actor, reasons, payload, hash)
+    values (${randomUUID()}, ${id}, 1, 'ERASURE', 'PENDING', 'auditor:noor', '[]', '{}', sha256(''))`.execute(
+    database.sql(),
+  );
+  // Not what nobody has decided yet: without its PAN it never would be.
+  expect(await erase()).toBe(violation);
+  await sql`update applications set status = 'REJECTED', version = 2 where id = ${id}`.execute(database.sql());
+  expect(await erase()).toBeUndefined();
+  const again = sql`update applications set pan_ciphertext = '\\x00' where id = ${id}`.execute(database.sql());
+  await expect(again).rejects.toThrow(/erased for good/);
+});
+
 test('the roles lose everything when the migration is taken back, and get it again', async ({ database }) => {
   const taken: string[] = [];
   do taken.push(...(await migrateDown({ databaseUrl: database.url })));

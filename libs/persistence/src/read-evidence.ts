@@ -1,4 +1,5 @@
 import type { Evidence } from '@prequal/schema';
+import type { Kysely } from 'kysely';
 import { type Database, sql } from './database.ts';
 
 /** All that is stored of one application's decisions, as of one moment; undefined when there is no such application. */
@@ -26,13 +27,24 @@ export async function readEvidence(database: Database, applicationId: string): P
           policy_version as "policyVersion", policy_hash as "policyHash", inputs, bureau_report as "bureauReport", reasons,
           ${instant('decided_at')} as "decidedAt"
         from decisions where application_id = ${applicationId} order by version`.execute(snapshot);
-      const hashes = decisions.flatMap(({ policyHash }) => policyHash ?? []);
-      const { rows: policies } = await sql<Evidence['policies'][number]>`
-        select version, hash, document from policies where hash = any(${hashes}::text[]) order by version`.execute(
+      const policies = await findPolicies(
         snapshot,
+        decisions.flatMap(({ policyHash }) => policyHash ?? []),
       );
       return { application, events, decisions, policies };
     });
+}
+
+async function findPolicies(snapshot: Kysely<unknown>, hashes: string[]): Promise<Evidence['policies']> {
+  const { rows: known } = await sql<{ exists: boolean }>`select to_regclass('policies') is not null as exists`.execute(
+    snapshot,
+  );
+  if (known[0]?.exists !== true) return [];
+  const { rows } = await sql<Evidence['policies'][number]>`
+    select version, hash, document from policies where hash = any(${hashes}::text[]) order by version`.execute(
+    snapshot,
+  );
+  return rows;
 }
 
 /** As `Date.toISOString` writes it. */
