@@ -200,7 +200,10 @@ describe('an applicant who is erased', () => {
     panNumber,
     applicantName: `Mx Erased ${panNumber.slice(0, 5)}`,
     idempotencyKey: randomUUID(),
-    monthlyIncomeInr: '10000.00',
+    // Scored 655 at least, and more than the income suffices for: an underwriter looks at it.
+    loanType: 'HOME',
+    monthlyIncomeInr: '60000.00',
+    loanAmountInr: '9600000.00',
   });
 
   test('leaves no trace in database and streams, also when NATS was away; decision and evidence stay', async ({
@@ -253,7 +256,7 @@ describe('an applicant who is erased', () => {
     const again = await stack.client.request(
       'mutation ($input: SubmitApplicationInput!) { submitApplication(input: $input) { replayed } }',
       {
-        input: { loanAmountInr: '500000.00', loanType: 'PERSONAL', ...input },
+        input,
       },
     );
     expect(again.errors?.[0]?.extensions?.['code']).toBe('IDEMPOTENCY_KEY_REUSED');
@@ -264,6 +267,14 @@ describe('an applicant who is erased', () => {
     }
     expect(await auditor.verify(id)).toEqual({ applicationId: id, intact: true, findings: [] });
     expect((await npmRunAudit(folder, [id], database)).output).toContain('Intact.');
+
+    // Who comes now is told why it is in review, not that it was erased.
+    const late = stack.otherClient.subscribe('sse', watchDocument, { id });
+    expect((await late.next()).value.data.applicationStatus).toMatchObject({
+      version: 2,
+      reasons: [{ code: 'INCOME_INSUFFICIENT' }, { code: 'SCORE_SUFFICIENT' }],
+    });
+    await late.return?.();
 
     // An underwriter may still decide, and who watched all the time is told that and nothing else.
     await sql`insert into review_claims (application_id, claimed_by, expires_at)

@@ -33,11 +33,6 @@ test('many migrations at once apply each step once', async ({ database }) => {
   expect(applied.filter((names) => names.length > 0)).toHaveLength(1);
 });
 
-test('a database without any schema is not current', async ({ database }) => {
-  await sql`drop table schema_migrations`.execute(database.sql());
-  expect(await schemaIsCurrent(database)).toBe(false);
-});
-
 test('histories from before the chain are chained, each for itself and with its decisions', async ({ database }) => {
   const databaseUrl = database.url;
   const taken: string[] = [];
@@ -77,4 +72,9 @@ test('histories from before the chain are chained, each for itself and with its 
       hashOfDecision(decision as never),
     ]);
   }
+});
+
+test('a database without any schema is not current', async ({ database }) => {
+  await sql`drop table schema_migrations`.execute(database.sql());
+  expect(await schemaIsCurrent(database)).toBe(false);
 });
