@@ -30,7 +30,7 @@ export function boundariesOf(numbers: readonly number[]) {
 export type Boundaries = ReturnType<typeof boundariesOf>;
 
 /** Incomes at and beside what the ratios make of an amount: a forty-eighth, fifty per cent. */
-export function incomesFor(amountPaise: number, ratios: readonly number[]): number[] {
+function incomesFor(amountPaise: number, ratios: readonly number[]): number[] {
   return ratios
     .flatMap((ratio) => [amountPaise / ratio, (amountPaise * ratio) / 100])
     .flatMap(around)

@@ -14,7 +14,7 @@ export type TrialOptions = { seed: number; randomTrials: number };
 /** How many lines are under way at once: enough to keep the engine's threads busy. */
 const linesAtOnce = 16;
 /** How many trials are repeated at the end, and looked at row by row. */
-const repeatedTrials = 3_000;
+const repeatedTrials = 2_000;
 
 /** All that `checkPolicy` does, in this process: see there. */
 export async function tryPolicy(document: string, { seed, randomTrials }: TrialOptions): Promise<Finding[]> {
