@@ -5,18 +5,18 @@ import { type Finding, InvalidPolicyError } from './verdict.ts';
 export const policyLimits = { documentMaxBytes: 65_536, maxNodes: 50, maxRowsPerTable: 200 } as const;
 
 const transform = {
-  passThrough: z.boolean().optional(),
+  passThrough: z.boolean().nullish(),
   inputField: z.string().nullish(),
   outputPath: z.string().nullish(),
   // A loop runs over a list, and an application is not one.
-  executionMode: z.literal('single').optional(),
+  executionMode: z.literal('single').nullish(),
 };
 const row = z.record(z.string(), z.string());
 const content = {
   decisionTableNode: z.looseObject({
     ...transform,
     hitPolicy: z.enum(['first', 'collect']),
-    inputs: z.array(z.looseObject({ id: z.string(), name: z.string(), field: z.string().nullish() })),
+    inputs: z.array(z.looseObject({ id: z.string(), name: z.string().nullish(), field: z.string().nullish() })),
     outputs: z.array(z.looseObject({ id: z.string(), name: z.string(), field: z.string() })),
     rules: z.array(row).max(policyLimits.maxRowsPerTable),
   }),
