@@ -19,8 +19,8 @@ export function printEvidence(found: Evidence, exportedAt: Date): string {
   return print({ ...all, digest: sha256(canonical(all)) });
 }
 
-/** Checks a file that `printEvidence` wrote, to the last byte, and then the evidence in it. */
-export async function verifyEvidenceFile(bytes: Uint8Array): Promise<Verification> {
+/** Checks a file that `printEvidence` wrote, to the last byte, and then the evidence in it, which it answers as well. */
+export async function verifyEvidenceFile(bytes: Uint8Array): Promise<Verification & { evidence?: Evidence }> {
   const text = textOf(bytes);
   const parsed = text === undefined ? undefined : file.safeParse(jsonOf(text));
   if (text === undefined || parsed?.success !== true) {
@@ -37,7 +37,7 @@ export async function verifyEvidenceFile(bytes: Uint8Array): Promise<Verificatio
     ...(print(parsed.data) === text ? [] : ['The file was changed: it is not written as it was exported.']),
     ...(sha256(canonical(rest)) === digest ? [] : ['The file was changed: its content does not give its digest.']),
   ];
-  return { intact: intact && changed.length === 0, findings: [...changed, ...findings] };
+  return { intact: intact && changed.length === 0, findings: [...changed, ...findings], evidence: found };
 }
 
 /** Readable for people, and always the same for the same content. */

@@ -9,6 +9,7 @@ import {
   withShippedPolicies,
 } from '@prequal/evidence';
 import { type Database, readEvidence } from '@prequal/persistence';
+import type { Evidence } from '@prequal/schema';
 import { UsageError } from './usage-error.ts';
 
 export const auditUsage = `Evidence of one application's decisions, for auditors.
@@ -65,7 +66,7 @@ async function exportTo({ openDatabase, say, now }: AuditDeps, applicationId: st
   const evidence = withShippedPolicies(stored);
   await writeFile(file, printEvidence(evidence, now()), { flag: 'wx' });
   say(`Written to ${file}`);
-  tell(await verifyEvidence(evidence), say);
+  tell({ ...(await verifyEvidence(evidence)), evidence }, say);
   return true;
 }
 
@@ -75,7 +76,15 @@ async function verifyFile({ folder, say }: AuditDeps, file: string): Promise<boo
   return verification.intact;
 }
 
-function tell({ intact, findings }: Verification, say: (line: string) => void): void {
+/** With what an auditor compares with other sources: whoever makes every hash anew cannot change those. */
+function tell(
+  { intact, findings, evidence }: Verification & { evidence?: Evidence },
+  say: (line: string) => void,
+): void {
   say(intact ? 'Intact.' : 'NOT intact:');
   for (const finding of findings) say(`- ${finding}`);
+  if (!evidence) return;
+  const { id, status, version, eventHash } = evidence.application;
+  say(`Application ${id}: ${status}, version ${version}, newest event ${eventHash}`);
+  for (const policy of evidence.policies) say(`Policy ${policy.version}: ${policy.hash}`);
 }
