@@ -12,6 +12,7 @@ FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY schema/package.json schema/
+COPY libs/evidence/package.json libs/evidence/
 COPY libs/identity/package.json libs/identity/
 COPY libs/messaging/package.json libs/messaging/
 COPY libs/pan/package.json libs/pan/

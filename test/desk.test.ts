@@ -345,6 +345,13 @@ describe.for<[string, string, unknown, string[]]>([
   ['deadLetters', lettersDocument, {}, ['operator']],
   ['replayDeadLetter', replayDocument, { id: 'x' }, ['operator']],
   ['discardDeadLetter', discardDocument, { id: 'x', reason: 'x' }, ['operator']],
+  ['verifyDecision', 'query ($id: ID!) { verifyDecision(applicationId: $id) { intact } }', { id: 'x' }, ['auditor']],
+  [
+    'eraseApplicant',
+    'mutation ($id: ID!) { eraseApplicant(applicationId: $id, reason: "x") { id } }',
+    { id: 'x' },
+    ['auditor'],
+  ],
 ])('%s', ([, document, variables, allowed]) => {
   test.for([...everyone, 'nobody', 'anonymous'])('as %s', async (role, { stack, desk }) => {
     const client = role === 'anonymous' ? stack.client : await desk.as('sam', ...(role === 'nobody' ? [] : [role]));

@@ -1,10 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { type OutboxMessage, sql } from '@prequal/persistence';
 import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
 import { quiet, type TestDatabase, test } from '@prequal/testing';
 import { expect } from 'vitest';
-import { policy } from './decide.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
+import { policyHash } from './policy.ts';
 
 const traceId = 'c'.repeat(32);
 
@@ -75,7 +75,7 @@ test('a decision is one change of status, one decision row with its evidence, on
       outcome: 'PRE_APPROVED',
       decided_by: 'POLICY',
       policy_version: 'seed-1',
-      policy_hash: createHash('sha256').update(JSON.stringify(policy)).digest('hex'),
+      policy_hash: policyHash,
       inputs: { monthlyIncomeInr: '75000.00', loanAmountInr: '500000.00', loanType: 'HOME' },
       bureau_report: { result: 'SCORED', score: 700, bureau: 'simulated' },
     },

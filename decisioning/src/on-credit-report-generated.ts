@@ -1,5 +1,13 @@
 import { toMessage, UnknownApplicationError } from '@prequal/messaging';
-import { type Database, givenUp, type NewDecision, type Relay, recordDecisions, sql } from '@prequal/persistence';
+import {
+  type Database,
+  givenUp,
+  lastEventHash,
+  type NewDecision,
+  type Relay,
+  recordDecisions,
+  sql,
+} from '@prequal/persistence';
 import { createEvent, type DecisionOutcome, type EventOf, parsePaise } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
 import { decide } from './decide.ts';
@@ -53,6 +61,7 @@ type StoredApplication = {
   /** in review, but only because its processing had failed */
   given_up: boolean;
   version: number;
+  event_hash: string | null;
   monthly_income_inr: string;
   loan_amount_inr: string;
   loan_type: string;
@@ -68,7 +77,7 @@ async function findApplications(
 ): Promise<Map<string, StoredApplication>> {
   const ids = reports.map((report) => report.subject);
   const { rows } = await sql<StoredApplication>`
-    select id, status, ${givenUp()} as given_up, version, monthly_income_inr, loan_amount_inr, loan_type, synthetic,
+    select id, status, ${givenUp()} as given_up, version, ${lastEventHash()} as event_hash, monthly_income_inr, loan_amount_inr, loan_type, synthetic,
       created_at, now()::timestamptz(3) as now
     from applications a where id = any(${ids}::uuid[])`.execute(database.sql());
   return new Map(rows.map((row) => [row.id, row]));
@@ -98,6 +107,7 @@ function decideOn(application: StoredApplication, generated: ReportGenerated, ev
     ...verdict,
     applicationId: application.id,
     version: application.version,
+    eventHash: application.event_hash,
     decidedBy: 'POLICY',
     actor: 'decisioning',
     policy: { version: policyVersion, hash: policyHash },

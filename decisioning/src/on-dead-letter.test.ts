@@ -141,3 +141,18 @@ test('what the system gave up is decided when its report comes after all, once',
     { version: 3, decided_by: 'POLICY' },
   ]);
 });
+
+test('of an application that was erased meanwhile nothing is kept, and its copies are looked for again', async ({
+  database,
+}) => {
+  const id = await application(database, 'REJECTED', 2);
+  await sql`insert into erasures (application_id, purge_at, purges) values (${id}, null, 3)`.execute(database.sql());
+  const letter = deadLetter(id);
+  await handling(database).handle(letter);
+  expect(await rows(database, sql`select payload from dead_letters where id = ${letter.id}`)).toEqual([
+    { payload: Buffer.alloc(0) },
+  ]);
+  expect(
+    await rows(database, sql`select 1 from erasures where application_id = ${id} and purge_at <= now()`),
+  ).toHaveLength(1);
+});

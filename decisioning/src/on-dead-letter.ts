@@ -1,5 +1,12 @@
 import { type DeadLetter, toMessage } from '@prequal/messaging';
-import { type Database, type OutboxMessage, type Relay, recordDecisions, sql } from '@prequal/persistence';
+import {
+  type Database,
+  lastEventHash,
+  type OutboxMessage,
+  type Relay,
+  recordDecisions,
+  sql,
+} from '@prequal/persistence';
 import { createEvent, type DecisionReason } from '@prequal/schema';
 import { childOf, type Logger } from '@prequal/service';
 
@@ -47,13 +54,26 @@ type Executor = Pick<Database, 'sql'>;
 async function insert(database: Executor, deadLetter: DeadLetter): Promise<boolean> {
   const { id, consumer, subject, applicationId = null, errorClass, error, deliveries } = deadLetter;
   const { correlationId = null, traceparent = null, payload } = deadLetter;
+  const isErased = applicationId !== null && (await eraseAgain(database, applicationId));
   const { rows } = await sql`
     insert into dead_letters (id, consumer, subject, application_id, error_class, error, deliveries, correlation_id,
       traceparent, payload)
     values (${id}, ${consumer}, ${subject}, ${applicationId}, ${errorClass}, ${error}, ${deliveries}, ${correlationId},
-      ${traceparent}, ${Buffer.from(payload)})
+      ${traceparent}, ${isErased ? Buffer.alloc(0) : Buffer.from(payload)})
     on conflict (id) do nothing
     returning id`.execute(database.sql());
+  return rows.length > 0;
+}
+
+/**
+ * Whether the personal data of this application was erased: then a worker had the message in hand meanwhile, and the
+ * copy that it has put into the stream of dead letters is to be deleted as well. The row is locked as the erasure
+ * locks it, so that either this sees the erasure or the erasure sees the dead letter.
+ */
+async function eraseAgain(database: Executor, applicationId: string): Promise<boolean> {
+  await sql`select 1 from applications where id = ${applicationId} for update`.execute(database.sql());
+  const { rows } = await sql`
+    update erasures set purge_at = now() where application_id = ${applicationId} returning 1`.execute(database.sql());
   return rows.length > 0;
 }
 
@@ -63,9 +83,9 @@ async function referToUnderwriter(
   applicationId: string,
   deadLetter: DeadLetter,
 ): Promise<OutboxMessage[]> {
-  const { rows } = await sql<{ version: number; correlation_id: string; now: string }>`
-    select version, correlation_id, now()::timestamptz(3) as now
-    from applications where id = ${applicationId} and status = 'PENDING' for update`.execute(database.sql());
+  const { rows } = await sql<{ version: number; event_hash: string | null; correlation_id: string; now: string }>`
+    select version, ${lastEventHash()} as event_hash, correlation_id, now()::timestamptz(3) as now
+    from applications a where id = ${applicationId} and status = 'PENDING' for update`.execute(database.sql());
   const application = rows[0];
   if (!application) return [];
   const decidedAt = new Date(application.now);
@@ -85,6 +105,7 @@ async function referToUnderwriter(
     {
       applicationId,
       version: application.version,
+      eventHash: application.event_hash,
       outcome: 'MANUAL_REVIEW',
       decidedBy: 'SYSTEM',
       actor: 'decisioning',

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { policyHash as hashOf, shippedPolicies } from '@prequal/policy';
 import { policy } from './decide.ts';
 
 export const policyVersion = policy.version;
 
-/** SHA-256 (hex) of the policy's figures: two decisions with the same hash were made by the same rules. */
-export const policyHash = createHash('sha256').update(JSON.stringify(policy)).digest('hex');
+/** Of the document that says the same as `decide`: with it, whoever has the document can make a decision again. */
+export const policyHash = hashOf(shippedPolicies().find(({ version }) => version === policyVersion)?.document ?? '');

@@ -4,6 +4,7 @@ import {
   consume,
   consumeDeadLetters,
   type DeadLetter,
+  eraseMessages,
   keepProvisioned,
   oneByOne,
   publishMessage,
@@ -25,6 +26,7 @@ import {
 } from '@prequal/service';
 import { v7 as newId } from 'uuid';
 import { decisioningConfig } from './config.ts';
+import { startErasingCopies } from './erase-copies.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
 
@@ -83,6 +85,15 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     }),
   );
   stack.use(broker.onConnect(relay.sweep));
+  stack.use(
+    startErasingCopies({
+      database,
+      eraseMessages: (applicationId) => eraseMessages(broker, applicationId),
+      isBrokerConnected: broker.isConnected,
+      log,
+      metrics,
+    }),
+  );
   const worker = {
     broker,
     log,

@@ -1,6 +1,7 @@
 import { isStaff, Refusal, type Viewer } from '@prequal/schema';
 import type { GraphQLContext } from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
+import type { Audit } from './audit.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { DecisionFeed } from './decision-feed.ts';
 import type { ListApplications } from './list-applications.ts';
@@ -19,6 +20,7 @@ export type UseCases = {
   listApplications: ListApplications;
   reviews: Reviews;
   deadLetters: DeadLetters;
+  audit: Audit;
   watching: { feed: Pick<StatusFeed, 'watch'>; readStatus: ReadStatus };
   decisions: Pick<DecisionFeed, 'watch'>;
   policies: Policies;
@@ -43,14 +45,15 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 /** The port of one request: what its resolvers may ask for. */
 export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
-  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions, policies } = useCases;
+  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions, policies, audit } =
+    useCases;
   const { viewer, trace, synthetic, address, gone } = facts;
   // The transports have answered before; this is for the one that forgets.
   if (viewer instanceof Refusal) throw viewer;
   const sight = sightOf(viewer);
   const operator = `operator:${sight.subject}`;
   const analyst = `analyst:${sight.subject}`;
-  const underwriter = { subject: sight.subject ?? '', trace };
+  const person = { subject: sight.subject ?? '', trace };
   /** Does it with an id that exists in this form, and answers the application as it is then. */
   const changed = async (id: string, change: (uuid: string) => Promise<void>) => {
     const uuid = toUuid(id);
@@ -76,16 +79,22 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
     listDeadLetters: deadLetters.list,
     replayDeadLetter: async (id) => deadLetters.replay(knownId(id), operator),
     discardDeadLetter: async (id, reason) => deadLetters.discard(knownId(id), operator, reason),
-    claimReview: (id) => changed(id, (uuid) => reviews.claimReview(uuid, underwriter)),
+    claimReview: (id) => changed(id, (uuid) => reviews.claimReview(uuid, person)),
     resolveReview: (resolution) =>
       changed(resolution.applicationId, (uuid) =>
-        reviews.resolveReview({ ...resolution, applicationId: uuid }, underwriter),
+        reviews.resolveReview({ ...resolution, applicationId: uuid }, person),
       ),
     listPolicies: policies.list,
     publishPolicy: (policy) => policies.publish(policy, analyst),
     setPolicyMode: (version, mode) => policies.setMode(version, mode, analyst),
     simulatePolicy: policies.simulate,
     watchDecisions: (filter) => decisions.watch(filter, gone),
+    verifyDecision: async (id) => {
+      const uuid = toUuid(id);
+      if (uuid === undefined) throw unknownApplication();
+      return audit.verifyDecision(uuid);
+    },
+    eraseApplicant: (id, reason) => changed(id, (uuid) => audit.eraseApplicant(uuid, reason, person)),
     watchApplication: async (id, afterVersion) => {
       const uuid = toUuid(id);
       if (uuid === undefined) throw unknownApplication();

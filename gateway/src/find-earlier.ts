@@ -37,6 +37,12 @@ export async function replay(
     where caller = ${submission.owner ?? ''} and key_digest = ${keyDigest}`.execute(deps.database.sql());
   const first = rows[0];
   if (!first) return undefined;
+  if (first.fingerprint.length === 0) {
+    throw new Refusal(
+      'IDEMPOTENCY_KEY_REUSED',
+      'The personal data of the application with this idempotency key was erased, so nobody can tell whether this is the same input. Use a new key.',
+    );
+  }
   if (!fingerprint?.all.some((digest) => digest.equals(first.fingerprint))) {
     throw new Refusal(
       'IDEMPOTENCY_KEY_REUSED',

@@ -42,7 +42,11 @@ export function createApplicationReader(database: Database): ApplicationReader {
     findHistory: inBatches(async (ids) => {
       const found = await database
         .em()
-        .find(ApplicationEventEntity, { applicationId: { $in: [...new Set(ids)] } }, { orderBy: { version: 'asc' } });
+        .find(
+          ApplicationEventEntity,
+          { applicationId: { $in: [...new Set(ids)] } },
+          { orderBy: { version: 'asc', kind: 'desc' } },
+        );
       const byId = Map.groupBy(found, (event) => event.applicationId);
       return ids.map((id) => byId.get(id) ?? []);
     }, limits),

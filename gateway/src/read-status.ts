@@ -22,7 +22,8 @@ export function createReadStatus(database: Database, log: Logger): ReadStatus {
           ${wanted.map(({ subject }) => subject)}::text[], ${wanted.map(({ seesAll }) => seesAll)}::boolean[]
         ) with ordinality as w (id, after, subject, sees_all, place)
         join applications a on a.id = w.id and ${isInSight}
-        left join application_events e on e.application_id = a.id and e.version > coalesce(w.after, a.version - 1)
+        left join application_events e on e.application_id = a.id and e.kind = 'STATUS'
+          and e.version > coalesce(w.after, a.version - 1)
         order by w.place, e.version`
         .execute(database.sql())
         .catch((error: unknown) => {

@@ -1,5 +1,5 @@
 import { toMessage } from '@prequal/messaging';
-import { type Database, type Relay, recordDecisions, sql } from '@prequal/persistence';
+import { type Database, lastEventHash, type Relay, recordDecisions, sql } from '@prequal/persistence';
 import { type ApplicationStatus, createEvent, Refusal, type Review, reviewLimits } from '@prequal/schema';
 import type { ReviewResolution } from '@prequal/schema/graphql';
 import { childOf, inBatches, type Logger, type Trace } from '@prequal/service';
@@ -30,7 +30,7 @@ async function findReviews(database: Database, ids: readonly string[]): Promise<
   const { rows } = await sql<ReviewRow>`
     select a.id, c.claimed_by, c.expires_at, e.occurred_at as waiting_since
     from applications a
-    join application_events e on e.application_id = a.id and e.version = a.version
+    join application_events e on e.application_id = a.id and e.version = a.version and e.kind = 'STATUS'
     left join review_claims c on c.application_id = a.id and c.expires_at > now()
     where a.id = any(${ids}::uuid[]) and a.status = 'MANUAL_REVIEW'`.execute(database.sql());
   const byId = new Map(rows.map((row) => [row.id, row]));
@@ -77,6 +77,7 @@ async function claimReview(database: Database, applicationId: string, subject: s
 type InReview = {
   status: ApplicationStatus;
   version: number;
+  event_hash: string | null;
   cibil_score: number | null;
   correlation_id: string;
   policy_version: string | null;
@@ -104,10 +105,10 @@ async function resolveReview(
         where application_id = ${applicationId} and claimed_by = ${subject} and expires_at > now()
         for update`.execute(transaction);
       const { rows } = await sql<InReview>`
-        select a.status, a.version, a.cibil_score, a.correlation_id, d.policy_version, d.policy_hash,
-          now()::timestamptz(3) as now
+        select a.status, a.version, ${lastEventHash()} as event_hash, a.cibil_score, a.correlation_id, d.policy_version,
+          d.policy_hash, now()::timestamptz(3) as now
         from applications a left join decisions d on d.application_id = a.id and d.version = a.version
-        where a.id = ${applicationId}`.execute(transaction);
+        where a.id = ${applicationId} for update of a`.execute(transaction);
       const application = rows[0];
       if (!application) throw notFound();
       if (application.status !== 'MANUAL_REVIEW') throw notInReview();
@@ -128,6 +129,7 @@ async function resolveReview(
         {
           applicationId,
           version: application.version,
+          eventHash: application.event_hash,
           outcome,
           decidedBy: 'UNDERWRITER',
           actor: `underwriter:${subject}`,

@@ -20,6 +20,7 @@ import {
 } from '@prequal/service';
 import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
+import { createAudit } from './audit.ts';
 import { gatewayConfig, gatewayRules } from './config.ts';
 import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createCountApplications } from './count-applications.ts';
@@ -167,6 +168,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const useCases = {
     reader,
     listApplications: createListApplications({ ...submitDeps, count: createCountApplications(database) }),
+    audit: createAudit({ database, newId: v7, log }),
     deadLetters: createDeadLetters({ database, newId: v7, log }),
     reviews: createReviews({ database, relay, newId: v7, log }),
     submitApplication: guardSubmissions({

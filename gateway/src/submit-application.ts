@@ -1,6 +1,12 @@
 import { type KeyedDigests, maskPan } from '@prequal/pan';
 import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
-import { type Application, formatRupees } from '@prequal/schema';
+import {
+  type Application,
+  type ChainedEvent,
+  canonicalAroundTime,
+  type EventPayload,
+  formatRupees,
+} from '@prequal/schema';
 import type { SubmitApplicationInput } from '@prequal/schema/graphql';
 import { inBatches, isolatingBadItems, type Logger, type Trace } from '@prequal/service';
 import { type FindEarlierDeps, identityOf, type Repeatable, replay } from './find-earlier.ts';
@@ -77,12 +83,25 @@ type NewApplication = Repeatable & {
   panIndex: Buffer;
   panMasked: string;
   message: OutboxMessage;
+  payload: EventPayload;
+  /** its first event in canonical form but for the time, which the database knows */
+  event: { before: string; after: string };
 };
 
 function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
   const { input, trace } = submission;
   const id = deps.newId();
   const panCiphertext = deps.encryptPan(input.panNumber, id);
+  const message = submittedMessage({
+    eventId: deps.newId(),
+    applicationId: id,
+    panCiphertext,
+    monthlyIncomePaise: input.monthlyIncomePaise,
+    loanAmountPaise: input.loanAmountPaise,
+    loanType: input.loanType,
+    time: deps.now(),
+    trace,
+  });
   return {
     id,
     panCiphertext,
@@ -90,16 +109,34 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
     panMasked: maskPan(input.panNumber),
     submission,
     ...identityOf(deps, input),
-    message: submittedMessage({
-      eventId: deps.newId(),
-      applicationId: id,
-      panCiphertext,
-      monthlyIncomePaise: input.monthlyIncomePaise,
-      loanAmountPaise: input.loanAmountPaise,
-      loanType: input.loanType,
-      time: deps.now(),
-      trace,
-    }),
+    message,
+    payload: statedIn(input),
+    event: canonicalAroundTime(firstEvent(id, message.id, statedIn(input))),
+  };
+}
+
+/** What the first event says of the application: from then on the chain guards it. */
+function statedIn({ monthlyIncomePaise, loanAmountPaise, loanType }: SubmitApplicationInput): EventPayload {
+  return {
+    monthlyIncomeInr: formatRupees(monthlyIncomePaise),
+    loanAmountInr: formatRupees(loanAmountPaise),
+    loanType,
+  };
+}
+
+/** As the statement below writes it. */
+function firstEvent(applicationId: string, id: string, payload: EventPayload): Omit<ChainedEvent, 'occurredAt'> {
+  return {
+    id,
+    applicationId,
+    version: 1,
+    kind: 'STATUS',
+    status: 'PENDING',
+    actor: 'gateway',
+    reasons: [],
+    payload,
+    decisionHash: null,
+    previousHash: null,
   };
 }
 
@@ -129,9 +166,13 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.fingerprint?.current ?? null)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
-        ${column((r) => r.message.message)}::text[]
+        ${column((r) => r.message.message)}::text[],
+        ${column((r) => JSON.stringify(r.payload))}::jsonb[],
+        ${column((r) => r.event.before)}::text[],
+        ${column((r) => r.event.after)}::text[]
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
-        correlation_id, synthetic, owner, consent, key_digest, fingerprint, event_id, subject, message)
+        correlation_id, synthetic, owner, consent, key_digest, fingerprint, event_id, subject, message, payload,
+        event_before, event_after)
     ), claimed as (
       insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
       select coalesce(owner, ''), key_digest, id, fingerprint from input where key_digest is not null
@@ -139,17 +180,18 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
       on conflict do nothing
       returning application_id
     ), accepted as (
-      select * from input where key_digest is null or id in (select application_id from claimed)
+      select *, ${hashedWithTime()} as event_hash
+      from input where key_digest is null or id in (select application_id from claimed)
     ), stored as (
       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner, consent)
+        loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner, consent, event_hash)
       select id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner, consent
+        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner, consent, event_hash
       from accepted
       returning id, created_at
     ), recorded as (
-      insert into application_events (id, application_id, version, status, actor, reasons, payload)
-      select event_id, id, 1, 'PENDING', 'gateway', '[]', '{}' from accepted
+      insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
+      select event_id, id, 1, 'PENDING', 'gateway', '[]', payload, event_hash from accepted
     ), queued as (
       insert into outbox (id, application_id, subject, message)
       select event_id, id, subject, message from accepted
@@ -157,4 +199,10 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
     select id, created_at from stored`.execute(database.sql());
   const createdAt = new Map(stored.rows.map((row) => [row.id, new Date(row.created_at)]));
   return rows.map((row) => createdAt.get(row.id) ?? 'key-taken');
+}
+
+/** The event's hash with the time that `occurred_at` gets by default: that of this transaction, to the millisecond. */
+function hashedWithTime() {
+  return sql`sha256(convert_to(event_before ||
+    to_char(now()::timestamptz(3) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || event_after, 'UTF8'))`;
 }

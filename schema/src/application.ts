@@ -107,6 +107,12 @@ export type Review = {
 /** Limits on what an underwriter says, and for how long an application is theirs. */
 export const reviewLimits = { claimMinutes: 15, commentMaxChars: 2_000, reasonCodeMaxChars: 64 } as const;
 
+/** What stands in the place of a PAN once it was erased. */
+export const erasedPan = '**********';
+
+/** Whether what is stored of an application is what was decided and recorded, in sentences for an auditor. */
+export type DecisionVerification = { applicationId: string; intact: boolean; findings: string[] };
+
 /** What a watcher of an application is told each time its status changes. */
 export type StatusUpdate = {
   applicationId: string;

@@ -6,6 +6,7 @@ import {
   deadLetterConsumer,
   durables,
   outboxes,
+  personalStreams,
   type StreamName,
   streams,
 } from './pipeline.ts';
@@ -27,7 +28,8 @@ export function inboxPrefixOf(user: string): string {
 
 /**
  * What each user may do in NATS, from the pipeline map: the events it says, the durable consumers it reads, and its
- * own inbox. Decisioning also makes streams and consumers, but cannot delete or purge them. The operator looks at
+ * own inbox. Decisioning also makes streams and consumers, but cannot delete or purge them, and it deletes single
+ * messages where somebody's personal data is to be erased. The operator looks at
  * everything and mends it, but takes no message and no answer from a worker.
  */
 export function permissionsOf(user: NatsUser): NatsPermissions {
@@ -52,6 +54,7 @@ export function permissionsOf(user: NatsUser): NatsPermissions {
             ...pulling(deadLetterConsumer),
             attempts(deadLetterConsumer.name),
             ...provisioning(),
+            ...erasing(),
           ],
         },
         subscribe: { allow: [inbox] },
@@ -113,4 +116,12 @@ function provisioning(): string[] {
       `$JS.API.CONSUMER.CREATE.${stream}.${beginningOf(name)}`,
     ]),
   ];
+}
+
+// To find a message by its subject and overwrite it: purging would leave its bytes on the disk.
+function erasing(): string[] {
+  return personalStreams.flatMap((stream) => [
+    `$JS.API.STREAM.MSG.GET.${stream}`,
+    `$JS.API.STREAM.MSG.DELETE.${stream}`,
+  ]);
 }

@@ -83,6 +83,17 @@ export function attemptsSubject(consumer: string, messageId: string): string {
   return `loan.attempts.${consumer}.${messageId}`;
 }
 
+/** Where messages may hold what is personal of an application: its PAN, encrypted, or whatever a worker gave up. */
+export const personalStreams = ['LOAN_APPLICATIONS', 'LOAN_DLQ'] as const satisfies StreamName[];
+
+export function personalSubjects(applicationId: string): { stream: StreamName; subject: string }[] {
+  const givenUp = durables.map(({ name }) => deadLetterSubject(name, applicationId));
+  return [
+    { stream: 'LOAN_APPLICATIONS', subject: `${events.applicationSubmitted.subjectPrefix}.${applicationId}` },
+    ...givenUp.map((subject) => ({ stream: 'LOAN_DLQ' as const, subject })),
+  ];
+}
+
 function all(name: EventName): string {
   return `${events[name].subjectPrefix}.*`;
 }

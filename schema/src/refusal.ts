@@ -4,6 +4,7 @@ export type RefusalCode =
   | 'NOT_FOUND'
   | 'IDEMPOTENCY_KEY_REUSED'
   | 'ALREADY_RESOLVED'
+  | 'STILL_PENDING'
   | 'NOT_IN_REVIEW'
   | 'NOT_CLAIMED'
   | 'CLAIMED_BY_ANOTHER'

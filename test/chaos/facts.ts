@@ -1,5 +1,5 @@
 import { sql } from '@prequal/persistence';
-import { durables } from '@prequal/schema';
+import { type ChainedEvent, durables, hashOfEvent } from '@prequal/schema';
 import type { Planted } from './faults/fault.ts';
 import type { Submission } from './submit.ts';
 import type { System } from './system.ts';
@@ -13,8 +13,17 @@ type StoredApplication = {
   income: string;
   amount: string;
   loanType: string;
+  eventHash: string | null;
 };
-type StoredEvent = { applicationId: string; version: number; status: string };
+type StoredEvent = {
+  applicationId: string;
+  version: number;
+  status: string;
+  hash: string;
+  previousHash: string | null;
+  /** whether its content has its hash */
+  isSound: boolean;
+};
 type StoredDecision = { applicationId: string; version: number; outcome: string; decidedBy: string };
 type StoredDeadLetter = {
   subject: string;
@@ -48,9 +57,15 @@ export async function readStored({ database }: System): Promise<Stored> {
   const connection = database.sql();
   const [applications, events, decisions, deadLetters] = await Promise.all([
     sql<StoredApplication>`select id, status, version, cibil_score as score, monthly_income_inr as income,
-      loan_amount_inr as amount, loan_type as "loanType" from applications`.execute(connection),
-    sql<StoredEvent>`select application_id as "applicationId", version, status from application_events
-      order by application_id, version`.execute(connection),
+      loan_amount_inr as amount, loan_type as "loanType", encode(event_hash, 'hex') as "eventHash" from applications`.execute(
+      connection,
+    ),
+    sql<
+      ChainedEvent & { hash: string }
+    >`select id, application_id as "applicationId", version, kind, status, actor, reasons, payload,
+      to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt", encode(hash, 'hex') as hash,
+      encode(decision_hash, 'hex') as "decisionHash", encode(previous_hash, 'hex') as "previousHash"
+      from application_events order by application_id, version`.execute(connection),
     sql<StoredDecision>`select application_id as "applicationId", version, outcome, decided_by as "decidedBy"
       from decisions order by application_id, version`.execute(connection),
     sql<StoredDeadLetter>`select subject, application_id as "applicationId", error_class as "errorClass", state, consumer
@@ -58,7 +73,10 @@ export async function readStored({ database }: System): Promise<Stored> {
   ]);
   return {
     applications: new Map(applications.rows.map((row) => [row.id, row])),
-    events: Map.groupBy(events.rows, ({ applicationId }) => applicationId),
+    events: Map.groupBy(
+      events.rows.map((event) => ({ ...event, isSound: hashOfEvent(event) === event.hash })),
+      ({ applicationId }) => applicationId,
+    ),
     decisions: Map.groupBy(decisions.rows, ({ applicationId }) => applicationId),
     deadLetters: deadLetters.rows,
   };

@@ -106,6 +106,7 @@ function soundFacts() {
           income: input.monthlyIncomeInr,
           amount: input.loanAmountInr,
           loanType: input.loanType,
+          eventHash: 'b',
         },
       ],
     ]),
@@ -113,8 +114,15 @@ function soundFacts() {
       [
         id,
         [
-          { applicationId: id, version: 1, status: 'PENDING' },
-          { applicationId: id, version: 2, status: 'PRE_APPROVED' },
+          {
+            applicationId: id,
+            version: 1,
+            status: 'PENDING',
+            hash: 'a',
+            previousHash: null as string | null,
+            isSound: true,
+          },
+          { applicationId: id, version: 2, status: 'PRE_APPROVED', hash: 'b', previousHash: 'a', isSound: true },
         ],
       ],
     ]),
@@ -154,6 +162,11 @@ describe('each invariant can be broken', () => {
     'versions without gaps, and a final status is the last': [
       ({ events }) => only(events.values()).shift(),
       ({ events }) => (only(only(events.values())).status = 'REJECTED'),
+    ],
+    'every history is an unbroken chain': [
+      ({ events }) => (only(only(events.values())).isSound = false),
+      ({ events }) => (only(only(events.values())).previousHash = 'c'),
+      ({ applications }) => (only(applications.values()).eventHash = 'a'),
     ],
     'watchers see only what happened, in order, without gaps': [
       ({ watchers }) => only(watchers).updates.shift(),

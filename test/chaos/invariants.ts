@@ -18,6 +18,7 @@ export const invariants: readonly Invariant[] = [
   { name: 'every application is decided', find: undecided },
   { name: 'decided once, as the oracle decides', find: wronglyDecided },
   { name: 'versions without gaps, and a final status is the last', find: brokenHistories },
+  { name: 'every history is an unbroken chain', find: brokenChains },
   { name: 'watchers see only what happened, in order, without gaps', find: wrongUpdates },
   { name: 'every watcher sees the end', find: watchersWithoutEnd },
   { name: 'dead letters are the planted ones', find: wrongDeadLetters },
@@ -112,6 +113,17 @@ function brokenHistories({ applications, events }: Facts): Found[] {
     if (history.at(-1)?.status !== status) return [{ who: id, what: `${status}, but the history ends otherwise` }];
     const finalAt = history.findIndex((event) => isFinal(event.status));
     return finalAt >= 0 && finalAt < history.length - 1 ? [{ who: id, what: 'a final status was changed' }] : [];
+  });
+}
+
+function brokenChains({ applications, events }: Facts): Found[] {
+  return [...applications.values()].flatMap(({ id, eventHash }): Found[] => {
+    const history = events.get(id) ?? [];
+    const changed = history.find(({ isSound }) => !isSound);
+    if (changed) return [{ who: id, what: `the event of version ${changed.version} does not have its hash` }];
+    const loose = history.find(({ previousHash }, index) => previousHash !== (history[index - 1]?.hash ?? null));
+    if (loose) return [{ who: id, what: `the event of version ${loose.version} does not follow the one before it` }];
+    return history.at(-1)?.hash === eventHash ? [] : [{ who: id, what: 'the last event is not its newest' }];
   });
 }
 

@@ -29,6 +29,14 @@ type Rule = readonly [subject: string, by: readonly NatsUser[]];
 const provisioners: readonly NatsUser[] = ['decisioning', 'operator'];
 const workerOf = (consumer: string): NatsUser => (consumer === 'scoring' ? 'scoring' : 'decisioning');
 
+const workersAndOperator: readonly NatsUser[] = ['scoring', 'decisioning', 'operator'];
+const holdsPersonalData = (stream: StreamName) => ['LOAN_APPLICATIONS', 'LOAN_DLQ'].includes(stream);
+
+function readersOf(stream: StreamName): readonly NatsUser[] {
+  if (stream === 'LOAN_ATTEMPTS') return workersAndOperator;
+  return holdsPersonalData(stream) ? provisioners : ['operator'];
+}
+
 /** Whatever there is to be published, and by whom: everybody else must be refused. */
 const published: readonly Rule[] = [
   [eventSubjects.submitted, ['gateway', 'operator']],
@@ -49,15 +57,11 @@ const published: readonly Rule[] = [
   ['$JS.API.STREAM.CREATE.OTHER', ['operator']],
   ...streamNames.flatMap((stream): Rule[] => [
     ...['INFO', 'CREATE', 'UPDATE'].map((action): Rule => [`$JS.API.STREAM.${action}.${stream}`, provisioners]),
-    ...['DELETE', 'MSG.DELETE', 'SNAPSHOT', 'RESTORE'].map(
-      (action): Rule => [`$JS.API.STREAM.${action}.${stream}`, ['operator']],
-    ),
-    ...['PURGE', 'MSG.GET'].map(
-      (action): Rule => [
-        `$JS.API.STREAM.${action}.${stream}`,
-        stream === 'LOAN_ATTEMPTS' ? ['scoring', 'decisioning', 'operator'] : ['operator'],
-      ],
-    ),
+    ...['DELETE', 'SNAPSHOT', 'RESTORE'].map((action): Rule => [`$JS.API.STREAM.${action}.${stream}`, ['operator']]),
+    [`$JS.API.STREAM.PURGE.${stream}`, stream === 'LOAN_ATTEMPTS' ? workersAndOperator : ['operator']],
+    [`$JS.API.STREAM.MSG.GET.${stream}`, readersOf(stream)],
+    // To erase somebody's personal data.
+    [`$JS.API.STREAM.MSG.DELETE.${stream}`, holdsPersonalData(stream) ? provisioners : ['operator']],
     [`$JS.API.DIRECT.GET.${stream}`, ['operator']],
     [`$JS.API.CONSUMER.LIST.${stream}`, ['operator']],
     [`$JS.API.CONSUMER.CREATE.${stream}`, ['operator']],

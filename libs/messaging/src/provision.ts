@@ -77,7 +77,8 @@ function says(known: object, wanted: Record<string, unknown>): boolean {
   return Object.entries(wanted).every(([key, value]) => isDeepStrictEqual(given.get(key), value));
 }
 
-async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
+/** Undefined when there is no such stream, consumer or message. */
+export async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Database, sql } from '@prequal/persistence';
 import { test } from '@prequal/testing';
 import { expect } from 'vitest';
-import { deadLetters, UsageError } from './dead-letters.ts';
+import { deadLetters } from './dead-letters.ts';
+import { UsageError } from './usage-error.ts';
 
 async function given(
   database: Database,

@@ -12,6 +12,7 @@ import {
 } from '@prequal/persistence';
 import { containsPan, deadLetterStates, Refusal } from '@prequal/schema';
 import { v7 as newId } from 'uuid';
+import { UsageError } from './usage-error.ts';
 
 export const usage = `Dead letters: messages that a worker gave up.
 
@@ -24,11 +25,6 @@ export const usage = `Dead letters: messages that a worker gave up.
 replay puts the original message back on its subject under a new message id; discard closes a dead letter and
 keeps the reason. --by NAME says who does it (your login name by default). The newest come first, 100 of them unless
 --limit says otherwise.`;
-
-/** The command line was not understood; the message says what to write. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 const options = {
   state: { type: 'string', default: 'OPEN' },

@@ -1,6 +1,7 @@
 import { ConfigError } from '@prequal/service';
 import { openOperatorsDatabase } from './database.ts';
-import { deadLetters, UsageError, usage } from './dead-letters.ts';
+import { deadLetters, usage } from './dead-letters.ts';
+import { UsageError } from './usage-error.ts';
 
 /** `npm run dead-letters -- …`: exits 1 when something did not work, 2 when the command was not understood. */
 try {

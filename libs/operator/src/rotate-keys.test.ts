@@ -129,6 +129,18 @@ test('applications that are submitted and decided meanwhile are neither lost nor
   expect(rows[0]?.count).toBeGreaterThan(30);
 });
 
+test('an erased PAN is left as it is, and not called unreadable', async ({ database }) => {
+  await store(database, 2, before);
+  const [{ id } = { id: '' }] = await stored(database);
+  await sql`
+    update applications set pan_ciphertext = '', pan_index = '', pan_masked = '**********', status = 'REJECTED', version = 2
+    where id = ${id}`.execute(database.sql());
+  const { worked, text } = await rotate(database, meanwhile);
+  expect(worked).toBe(true);
+  expect(text).toContain('1 PANs looked at');
+  expect((await stored(database)).find((row) => row.id === id)?.ciphertext).toEqual(Buffer.alloc(0));
+});
+
 test('a row that somebody holds is waited for by nobody and done when it is free', async ({ database }) => {
   await store(database, 30, before);
   const [held] = await stored(database);

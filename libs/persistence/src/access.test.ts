@@ -39,7 +39,9 @@ const refused: Record<DatabaseUser, string[]> = {
     'delete from applications',
     "update application_events set actor = 'x'",
     'delete from application_events',
-    'select inputs from decisions',
+    'insert into erasures (application_id) values (gen_random_uuid())',
+    'update erasures set purge_at = null',
+    'delete from erasures',
     `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
       values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
     'delete from dead_letters',
@@ -70,6 +72,11 @@ const refused: Record<DatabaseUser, string[]> = {
     'select caller from idempotency_keys',
     'select key from rate_limits',
     'select times from reconciliations',
+    "update application_events set hash = sha256('')",
+    'delete from application_events',
+    "select erase_personal_data(gen_random_uuid(), 'x')",
+    'insert into erasures (application_id) values (gen_random_uuid())',
+    'delete from erasures',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.submitted.x', '{}')`,
   ],
@@ -82,6 +89,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'select message from outbox',
     'select inputs from decisions',
     'select application_id from application_events',
+    "select erase_personal_data(gen_random_uuid(), 'x')",
+    'delete from erasures',
     'delete from rate_limits',
     `insert into outbox (id, application_id, subject, message)
       values (gen_random_uuid(), gen_random_uuid(), 'loan.applications.status.x', '{}')`,
@@ -98,6 +107,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'select key from rate_limits',
     "update applications set owner = 'x'",
     "insert into schema_migrations (name) values ('x')",
+    "update application_events set hash = sha256('')",
+    "select erase_personal_data(gen_random_uuid(), 'x')",
     'delete from dead_letters',
   ],
 };
@@ -195,6 +206,23 @@ test('the triggers stand behind the grants: what may be updated is still guarded
       database.sql(),
     );
   expect(rows).toHaveLength(1);
+});
+
+test('personal data is erased by the gateway alone, after its history says so, and for good', async ({ database }) => {
+  const id = await application(database);
+  const erase = () => attempt(database, 'gateway', `select erase_personal_data('${id}', 'auditor:noor')`);
+  const violation = '23514';
+  expect(await erase()).toBe(violation);
+  await sql`insert into application_events (id, application_id, version, kind, status, actor, reasons, payload, hash)
+    values (${randomUUID()}, ${id}, 1, 'ERASURE', 'PENDING', 'auditor:noor', '[]', '{}', sha256(''))`.execute(
+    database.sql(),
+  );
+  // Not what nobody has decided yet: without its PAN it never would be.
+  expect(await erase()).toBe(violation);
+  await sql`update applications set status = 'REJECTED', version = 2 where id = ${id}`.execute(database.sql());
+  expect(await erase()).toBeUndefined();
+  const again = sql`update applications set pan_ciphertext = '\\x00' where id = ${id}`.execute(database.sql());
+  await expect(again).rejects.toThrow(/erased for good/);
 });
 
 test('the roles lose everything when the migration is taken back, and get it again', async ({ database }) => {

@@ -4,6 +4,7 @@ import {
   type DecisionOutcome,
   type DecisionReason,
   decisionMakers,
+  eventKinds,
   formatRupees,
   loanTypes,
   parsePaise,
@@ -46,7 +47,7 @@ export const ApplicationEntity = defineEntity({
   },
 });
 
-/** Append-only: one row for each change of status. */
+/** Append-only: one row for each change of status, and one for an erasure, which comes after the change of its version. */
 export const ApplicationEventEntity = defineEntity({
   name: 'ApplicationEvent',
   tableName: 'application_events',
@@ -54,6 +55,7 @@ export const ApplicationEventEntity = defineEntity({
     id: p.uuid().primary(),
     applicationId: p.uuid(),
     version: p.integer(),
+    kind: p.enum(eventKinds),
     status: p.enum(applicationStatuses),
     actor: p.string(),
     reasons: p.json<DecisionReason[]>(),

@@ -5,6 +5,7 @@ export * from './entities.ts';
 export * from './errors.ts';
 export * from './migrate.ts';
 export * from './policies.ts';
+export * from './read-evidence.ts';
 export * from './reconciler.ts';
 export * from './record-decisions.ts';
 export * from './relay.ts';

@@ -1,7 +1,9 @@
+import { hashOfDecision, hashOfEvent } from '@prequal/schema';
 import { quiet, runSql, test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { sql } from './database.ts';
 import { migrate, migrateDown, schemaIsCurrent, whenSchemaIsCurrent } from './migrate.ts';
+import { readEvidence } from './read-evidence.ts';
 
 test('every migration can be taken back and applied again, and readiness follows', async ({ database }) => {
   const databaseUrl = database.url;
@@ -29,6 +31,47 @@ test('many migrations at once apply each step once', async ({ database }) => {
   await migrateDown({ databaseUrl });
   const applied = await Promise.all(Array.from({ length: 5 }, () => migrate({ databaseUrl })));
   expect(applied.filter((names) => names.length > 0)).toHaveLength(1);
+});
+
+test('histories from before the chain are chained, each for itself and with its decisions', async ({ database }) => {
+  const databaseUrl = database.url;
+  const taken: string[] = [];
+  do taken.push(...(await migrateDown({ databaseUrl })));
+  while (!taken.includes('20261127110000-event-chain'));
+  // More events than are chained at a time, so that a history lies across two batches.
+  await runSql(
+    databaseUrl,
+    `with stored as (
+       insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+         status, version, correlation_id, synthetic)
+       select gen_random_uuid(), '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', 'REJECTED', 3, 'a-test', false
+       from generate_series(1, 1800) returning id
+     ), decided as (
+       insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+       select id, version, 'REJECTED', 'POLICY', '{"loanType": "HOME"}', '[{"message": "b", "code": "A"}]'
+       from stored cross join (values (3)) as v (version)
+     )
+     insert into application_events (id, application_id, version, status, actor, reasons, payload)
+     select gen_random_uuid(), id, version, 'REJECTED', 'test', '[{"message": "“b”", "code": "A"}]', '{"cibilScore": 700}'
+     from stored cross join generate_series(1, 3) as version`,
+  );
+  await migrate({ databaseUrl });
+  const ids = await runSql<{ id: string }>(databaseUrl, 'select id from applications order by id');
+  expect(ids).toHaveLength(1_800);
+  // Around the end of the first batch, and at both ends.
+  for (const { id } of [...ids.slice(0, 3), ...ids.slice(1_660, 1_670), ...ids.slice(-3)]) {
+    const evidence = await readEvidence(database, id);
+    const hashes = evidence?.events.map((event) => hashOfEvent(event));
+    expect(evidence?.events.map(({ hash }) => hash)).toEqual(hashes);
+    expect(evidence?.events.map(({ previousHash }) => previousHash)).toEqual([null, hashes?.[0], hashes?.[1]]);
+    expect(evidence?.application.eventHash).toBe(hashes?.[2]);
+    const [decision] = evidence?.decisions ?? [];
+    expect(evidence?.events.map(({ decisionHash }) => decisionHash)).toEqual([
+      null,
+      null,
+      hashOfDecision(decision as never),
+    ]);
+  }
 });
 
 test('a database without any schema is not current', async ({ database }) => {

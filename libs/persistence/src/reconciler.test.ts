@@ -15,8 +15,8 @@ async function application(database: Database, { status = 'PENDING', ageMs = 60_
       values (${id}, '\\x0102', '\\x00', 'ABCDE***4F', 75000, 500000, 'HOME', ${status}, 1, 'a-test', false,
         now() - ${ageMs} * interval '1 millisecond')
       returning id)
-    insert into application_events (id, application_id, version, status, actor, reasons, payload)
-    select gen_random_uuid(), id, 1, 'PENDING', 'gateway', '[]', '{}' from stored`.execute(database.sql());
+    insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
+    select gen_random_uuid(), id, 1, 'PENDING', 'gateway', '[]', '{}', sha256('') from stored`.execute(database.sql());
   return id;
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, sql } from './database.ts';
 
-/** What is stored of one PAN. */
+/** What is stored of one PAN. Of an erased one there is nothing to renew. */
 export type StoredPan = { id: string; ciphertext: Buffer; index: Buffer };
 
 export type RotateOptions = {
@@ -39,7 +39,9 @@ export async function rotateKeys(options: RotateOptions): Promise<Rotated> {
       .execute(async (transaction) => {
         const { rows } = await sql<StoredPan>`
           select id, pan_ciphertext as ciphertext, pan_index as index from applications
-          where id > ${after}::uuid order by id limit ${batch} for update skip locked`.execute(transaction);
+          where id > ${after}::uuid and pan_ciphertext <> '' order by id limit ${batch} for update skip locked`.execute(
+          transaction,
+        );
         const stale = staleOf(rows);
         if (stale.length > 0) {
           const fresh = stale.map((change) => change.fresh);
@@ -71,7 +73,7 @@ export async function rotateKeys(options: RotateOptions): Promise<Rotated> {
     for (let after = lowestId; ; ) {
       const { rows } = await sql<StoredPan>`
         select id, pan_ciphertext as ciphertext, pan_index as index from applications
-        where id > ${after}::uuid order by id limit ${batch}`.execute(database.sql());
+        where id > ${after}::uuid and pan_ciphertext <> '' order by id limit ${batch}`.execute(database.sql());
       const last = rows.at(-1);
       if (!last) return true;
       if (staleOf(rows).length > 0) return false;

@@ -61,8 +61,8 @@ test('history and decisions are append-only, one decision a version and one by t
   await expect(decide(3, 'UNDERWRITER')).rejects.toThrow(/decisions_pkey/);
   await expect(decide(4, 'POLICY')).rejects.toThrow(/decisions_policy_once/);
   await decide(4, 'UNDERWRITER');
-  await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload)
-    values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}')`.execute(database.sql());
+  await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
+    values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}', sha256(''))`.execute(database.sql());
   for (const statement of [
     sql`update decisions set outcome = 'PRE_APPROVED' where application_id = ${id}`,
     sql`delete from decisions where application_id = ${id}`,

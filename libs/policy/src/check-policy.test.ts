@@ -7,7 +7,7 @@ import { seedWith } from './seed-with.fixture.ts';
 import { shippedPolicies } from './shipped.ts';
 import { type FindingKind, InvalidPolicyError } from './verdict.ts';
 
-const trials = { seed: 7, randomTrials: 1_000 };
+const trials = { seed: 7, randomTrials: 500 };
 const text = JSON.stringify;
 
 /** The rows of `seed-1` when they collect, and a figure afterwards takes the first row that fits. */
@@ -160,9 +160,9 @@ describe('in a process of its own the checker', () => {
   const [seed, foir] = shippedPolicies();
 
   test('passes what is shipped', async () => {
-    expect(await checkPolicy(seed?.document ?? '')).toEqual([]);
-    expect(await checkPolicy(foir?.document ?? '')).toEqual([]);
-  });
+    const checks = [seed, foir].map((policy) => checkPolicy(policy?.document ?? ''));
+    expect(await Promise.all(checks)).toEqual([[], []]);
+  }, 60_000);
 
   test('passes a last row that would catch what the others leave', async () => {
     const rows = JSON.parse(seed?.document ?? '').nodes.find((node: { id: string }) => node.id === 'rules').content

@@ -19,7 +19,7 @@ export type CheckOptions = Partial<TrialOptions> & {
  * priority: a document that does not end, or ends the engine's process, is a finding like any other.
  */
 export async function checkPolicy(document: string, options: CheckOptions = {}): Promise<Finding[]> {
-  const { seed = 1, randomTrials = 10_000, timeoutMs = 30_000 } = options;
+  const { seed = 1, randomTrials = 5_000, timeoutMs = 30_000 } = options;
   try {
     // What can be refused without trials needs no process, nor does a huge document travel to one.
     loadPolicy(document);

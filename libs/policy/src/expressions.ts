@@ -1,5 +1,5 @@
 import { evaluateExpression, evaluateUnaryExpression } from '@gorules/zen-engine';
-import type { Jdm } from './parse-document.ts';
+import type { Jdm, TableNode } from './parse-document.ts';
 import type { Finding } from './verdict.ts';
 
 /** One formula of a document, and where an analyst finds it. */
@@ -28,16 +28,7 @@ export function expressionsOf({ nodes }: Jdm): Expression[] {
           isTest: false,
         }));
       case 'decisionTableNode':
-        return [
-          { text: node.content.inputField ?? '', where: `the input field of "${node.name}"`, isTest: false },
-          ...node.content.rules.flatMap((row, index) =>
-            [...node.content.inputs, ...node.content.outputs].map(({ id, name, field }) => ({
-              text: row[id] ?? '',
-              where: `"${name ?? field ?? id}" in row ${index + 1} of "${node.name}"`,
-              isTest: Boolean(field) && node.content.inputs.some((input) => input.id === id),
-            })),
-          ),
-        ];
+        return formulasOf(node);
       default:
         return node satisfies never;
     }
@@ -45,13 +36,39 @@ export function expressionsOf({ nodes }: Jdm): Expression[] {
   return found.filter(({ text }) => text.trim() !== '');
 }
 
-/** The numbers that stand in a formula, outside texts. */
-export function numbersIn(text: string): number[] {
-  return (withoutTexts(text).match(/(?<![\w.])\d+(?:\.\d+)?/g) ?? []).map(Number);
+function formulasOf({ name: table, content }: TableNode): Expression[] {
+  const { inputs, outputs, rules } = content;
+  const columns = inputs.map(({ name, field }) => ({
+    text: field ?? '',
+    where: `the column "${name ?? ''}" of "${table}"`,
+    isTest: false,
+  }));
+  const cells = rules.flatMap((row, index) =>
+    [...inputs, ...outputs].map(({ id, name, field }) => ({
+      text: row[id] ?? '',
+      where: `"${name ?? field ?? id}" in row ${index + 1} of "${table}"`,
+      isTest: Boolean(field) && inputs.some((input) => input.id === id),
+    })),
+  );
+  return [
+    { text: content.inputField ?? '', where: `the input field of "${table}"`, isTest: false },
+    ...columns,
+    ...cells,
+  ];
 }
 
+/** The numbers that stand in a formula, outside texts. */
+export function numbersIn(text: string): number[] {
+  return (withoutTexts(text).match(/(?<!\w|[^.]\.)\d+(?:\.\d+)?/g) ?? []).map(Number);
+}
+
+/** What is worked out: of a sentence in backticks, only what stands in its `${}`. */
 function withoutTexts(text: string): string {
-  return text.replaceAll(/'[^']*'|"[^"]*"/g, "''");
+  return text.replaceAll(/`[^`]*`|'[^']*'|"[^"]*"/g, (quoted) =>
+    quoted.startsWith('`')
+      ? [...quoted.matchAll(/\$\{([^}]*)\}/g)].map(([, code]) => `(${withoutTexts(code ?? '')})`).join()
+      : "''",
+  );
 }
 
 const refusedFunctions: readonly { pattern: RegExp; why: string }[] = [

@@ -15,6 +15,8 @@ export type TestNats = AsyncDisposable & {
   urls: Record<NatsUser, string>;
   /** Stops the server; disposing the answer starts it again, on the same port and with its streams. */
   away: () => Promise<AsyncDisposable>;
+  /** where it keeps its streams */
+  storeDir: string;
   /** The same, and everything it had stored is gone when it starts again. */
   wiped: () => Promise<AsyncDisposable>;
   /** A connection of the test's own. */
@@ -56,6 +58,7 @@ export async function startTestNats(): Promise<TestNats> {
     url,
     urls: Object.fromEntries(natsUsers.map((user) => [user, urlOf(user)])) as Record<NatsUser, string>,
     away,
+    storeDir: folder,
     wiped: async () => {
       const outage = await away();
       await rm(join(folder, 'jetstream'), { recursive: true });

@@ -5,6 +5,7 @@ import {
   type Decision,
   type DecisionReason,
   decisionMakers,
+  erasedPan,
   loanTypes,
 } from '../application.ts';
 import { allowedTo } from './allowed-to.ts';
@@ -57,12 +58,20 @@ const DecisionType = builder.objectRef<Decision>('Decision').implement({
 });
 
 const ApplicationEventType = builder.objectRef<ApplicationEvent>('ApplicationEvent').implement({
-  description: 'One change of status in the history of an application.',
+  description: 'One change of status in the history of an application, or that its personal data was erased.',
   fields: (t) => ({
-    version: t.exposeInt('version', { description: '1 when submitted, then one more each time' }),
-    status: t.expose('status', { type: ApplicationStatusEnum, description: 'From this version on' }),
+    version: t.exposeInt('version', {
+      description:
+        '1 when submitted, then one more at each change of status; an erasure has the version of the change before it',
+    }),
+    status: t.expose('status', {
+      type: ApplicationStatusEnum,
+      description: 'From this version on; an erasure leaves it as it is',
+    }),
     occurredAt: t.expose('occurredAt', { type: 'DateTime' }),
-    actor: t.exposeString('actor', { description: 'e.g. gateway, decisioning, or underwriter:<subject>' }),
+    actor: t.exposeString('actor', {
+      description: 'e.g. gateway, decisioning, underwriter:<subject>, or auditor:<subject>',
+    }),
     reasons: t.expose('reasons', { type: [DecisionReasonType] }),
   }),
 });
@@ -78,9 +87,12 @@ export const ApplicationType = builder.objectRef<Application>('Application').imp
   fields: (t) => ({
     id: t.exposeID('id', { description: 'UUID version 7' }),
     maskedPan: t.exposeString('maskedPan', {
-      description: 'ABCDE***4F for ABCDE1234F; the full number never leaves the system',
+      description: `ABCDE***4F for ABCDE1234F; the full number never leaves the system. ${erasedPan} once it was erased`,
     }),
-    applicantName: t.exposeString('applicantName', { nullable: true, description: 'Trimmed; null when not given' }),
+    applicantName: t.exposeString('applicantName', {
+      nullable: true,
+      description: 'Trimmed; null when not given, or erased',
+    }),
     monthlyIncomeInr: t.expose('monthlyIncomePaise', { type: 'Decimal', description: 'Gross, in rupees' }),
     loanAmountInr: t.expose('loanAmountPaise', { type: 'Decimal', description: 'Requested, in rupees' }),
     loanType: t.expose('loanType', { type: LoanTypeEnum }),

@@ -5,6 +5,7 @@ import type {
   Consent,
   Decision,
   DecisionOutcome,
+  DecisionVerification,
   LoanType,
   Review,
   StatusUpdate,
@@ -99,6 +100,10 @@ export type GraphQLContext = {
   setPolicyMode(version: string, mode: PolicyMode): Promise<Policy>;
   /** Throws `Refusal` NOT_FOUND, POLICY_INVALID. */
   simulatePolicy(request: SimulationRequest): Promise<PolicySimulation>;
+  /** Throws `Refusal` NOT_FOUND. */
+  verifyDecision(applicationId: string): Promise<DecisionVerification>;
+  /** Throws `Refusal` NOT_FOUND, STILL_PENDING, VALIDATION_FAILED. Once erased, it stays as it is. */
+  eraseApplicant(applicationId: string, reason: string): Promise<Application>;
   /** Throws `Refusal` NOT_FOUND, also for what is not the viewer's to see. The stream never throws, waits through outages, and ends after a final status. */
   watchApplication(id: string, afterVersion: number | undefined): Promise<AsyncIterable<StatusUpdate>>;
   /** Every decision from now on. The stream waits through outages; it throws `Refusal` UNAVAILABLE when it is not taken fast enough. */

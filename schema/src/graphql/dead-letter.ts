@@ -1,10 +1,9 @@
-import { z } from 'zod';
 import { type DeadLetter, deadLetterStates } from '../dead-letter.ts';
-import { validationFailed } from '../refusal.ts';
 import { allowedTo } from './allowed-to.ts';
 import { NodeInterface } from './application.ts';
 import { builder } from './builder.ts';
 import { afterDescription, connectionOf, firstDescription, pageOf } from './connection.ts';
+import { checkedReason, reasonDescription } from './reason.ts';
 
 const DeadLetterStateEnum = builder.enumType('DeadLetterState', {
   description: 'OPEN until an operator has replayed or discarded it.',
@@ -65,13 +64,6 @@ builder.mutationField('replayDeadLetter', (t) =>
   }),
 );
 
-const maxReasonChars = 2_000;
-const reasonRule = z
-  .string()
-  .trim()
-  .refine((text) => text.length >= 1 && Array.from(text).length <= maxReasonChars)
-  .refine((text) => text.isWellFormed() && !/[^\P{Cc}\n\t]/u.test(text));
-
 builder.mutationField('discardDeadLetter', (t) =>
   t.field({
     type: DeadLetterType,
@@ -80,20 +72,8 @@ builder.mutationField('discardDeadLetter', (t) =>
     ...allowedTo('operator'),
     args: {
       id: t.arg.id({ required: true, description: 'As deadLetters lists it' }),
-      reason: t.arg.string({ required: true, description: `1 to ${maxReasonChars} characters` }),
+      reason: t.arg.string({ required: true, description: reasonDescription }),
     },
-    resolve: (_root, { id, reason }, context) => {
-      const checked = reasonRule.safeParse(reason);
-      if (!checked.success) {
-        throw validationFailed([
-          {
-            path: ['reason'],
-            code: 'INVALID_VALUE',
-            message: `must be 1 to ${maxReasonChars} characters after trimming, without control characters`,
-          },
-        ]);
-      }
-      return context.discardDeadLetter(id, checked.data);
-    },
+    resolve: (_root, { id, reason }, context) => context.discardDeadLetter(id, checkedReason(reason)),
   }),
 );

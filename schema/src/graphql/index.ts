@@ -2,6 +2,7 @@ import './scalars.ts';
 import './application.ts';
 import './applications.ts';
 import './consent.ts';
+import './audit.ts';
 import './dead-letter.ts';
 import './policy.ts';
 import './review.ts';

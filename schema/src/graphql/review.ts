@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { type Application, type DecisionOutcome, isFinal, type Review, reviewLimits } from '../application.ts';
+import {
+  type Application,
+  containsPan,
+  type DecisionOutcome,
+  isFinal,
+  type Review,
+  reviewLimits,
+} from '../application.ts';
 import { validationFailed } from '../refusal.ts';
 import { allowedTo } from './allowed-to.ts';
 import { ApplicationStatusEnum, ApplicationType } from './application.ts';
@@ -62,7 +69,8 @@ const comment = z
   })
   .refine((text) => text.isWellFormed() && !/[^\P{Cc}\n\t]/u.test(text), {
     error: 'must not hold control characters other than line breaks and tabs',
-  });
+  })
+  .refine((text) => !containsPan(text), { error: 'must not hold a PAN: it is kept in the history' });
 
 const ResolveReviewInput = builder.inputType('ResolveReviewInput', {
   description: 'What an underwriter decides, and why.',

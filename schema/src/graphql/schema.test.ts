@@ -19,7 +19,7 @@ const contract = buildSchema(readFileSync(new URL('../../contract.graphql', impo
 const served = createSchema();
 
 /** What the contract promises and later work will serve. Serving one of these means deleting its line. */
-const notServedYet = ['DecisionVerification', 'Mutation.eraseApplicant', 'Query.verifyDecision'];
+const notServedYet: string[] = [];
 
 type Member = GraphQLField<unknown, unknown> | GraphQLInputField;
 

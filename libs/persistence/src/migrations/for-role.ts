@@ -1,4 +1,4 @@
-/** The schema's owner may migrate without the right to make roles; then there are none to grant to. */
+/** Statements for a role, if there is one: the schema's owner may migrate without the right to make roles. */
 export function forRole(role: string, ...statements: string[]): string {
   return `
     do $$ begin

@@ -7,6 +7,8 @@ import { Reviews } from './20261126100000-reviews.ts';
 import { DecisionFeed } from './20261127090000-decision-feed.ts';
 import { Consent } from './20261127095000-consent.ts';
 import { Policies } from './20261127100000-policies.ts';
+import { EventChain } from './20261127110000-event-chain.ts';
+import { Erasures } from './20261127120000-erasures.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -19,4 +21,6 @@ export const migrations = [
   { name: '20261127090000-decision-feed', class: DecisionFeed },
   { name: '20261127095000-consent', class: Consent },
   { name: '20261127100000-policies', class: Policies },
+  { name: '20261127110000-event-chain', class: EventChain },
+  { name: '20261127120000-erasures', class: Erasures },
 ];

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { sql } from '@prequal/persistence';
+import { createMetrics } from '@prequal/service';
+import { quiet, type TestDatabase, test } from '@prequal/testing';
+import { expect, vi } from 'vitest';
+import { startErasingCopies } from './erase-copies.ts';
+
+async function erased(database: TestDatabase): Promise<string> {
+  const id = randomUUID();
+  await sql`
+    with stored as (
+      insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+        status, version, correlation_id, synthetic)
+      values (${id}, '', '', '**********', 1, 1, 'HOME', 'REJECTED', 2, 'a-test', false) returning id)
+    insert into erasures (application_id) select id from stored`.execute(database.sql());
+  return id;
+}
+
+test('an erasure stays open while NATS does not answer; then copies are deleted, and looked for twice more', async ({
+  database,
+}) => {
+  const [id, other] = [await erased(database), await erased(database)];
+  const asked: string[] = [];
+  let isAway = true;
+  const metrics = createMetrics('test');
+  const openNow = async () => (await metrics.getSingleMetric('prequal_erasures_open')?.get())?.values[0]?.value;
+  await using _ = startErasingCopies({
+    database,
+    eraseMessages: async (applicationId) => {
+      asked.push(applicationId);
+      // Of one alone: it must not hold up the other one.
+      if (isAway && applicationId === id) throw new Error('NATS is away');
+      return 1;
+    },
+    isBrokerConnected: () => true,
+    log: quiet,
+    metrics,
+  });
+  const timesOf = async (applicationId: string) => {
+    const { rows } = await sql<{ purges: number; minutes: number | null }>`
+      select purges, round(extract(epoch from purge_at - now()) / 60)::integer as minutes
+      from erasures where application_id = ${applicationId}`.execute(database.sql());
+    return rows[0];
+  };
+  await vi.waitFor(async () => expect(await timesOf(other)).toEqual({ purges: 1, minutes: 1 }), 10_000);
+  await vi.waitFor(() => expect(asked.filter((one) => one === id).length).toBeGreaterThan(1), 10_000);
+  expect(await timesOf(id)).toEqual({ purges: 0, minutes: 0 });
+  expect(await openNow()).toBe(1);
+  isAway = false;
+  await vi.waitFor(async () => expect(await timesOf(id)).toEqual({ purges: 1, minutes: 1 }), 10_000);
+  expect(await openNow()).toBe(0);
+  for (const expected of [
+    { purges: 2, minutes: 15 },
+    { purges: 3, minutes: null },
+  ]) {
+    await sql`update erasures set purge_at = now() where application_id = ${id}`.execute(database.sql());
+    await vi.waitFor(async () => expect(await timesOf(id)).toEqual(expected), 10_000);
+  }
+});

@@ -1,0 +1,47 @@
+import { loadPolicy, type PolicyInput, policyHash } from '@prequal/policy';
+import { canonical, type Evidence, loanTypes, parsePaise } from '@prequal/schema';
+import { type Finding, fault, unless } from './finding.ts';
+
+type Decision = Evidence['decisions'][number];
+
+/** Asks the policy again that decided, with the inputs that it had, and compares outcome and reasons to the letter. */
+export async function recompute(decision: Decision, policies: Evidence['policies']): Promise<Finding[]> {
+  const name = `The decision of version ${decision.version}`;
+  const { policyVersion, policyHash: hash } = decision;
+  const stored = policies.find((policy) => policy.version === policyVersion && policy.hash === hash);
+  if (!stored) {
+    return [
+      fault(
+        `${name} could not be recomputed: the document of policy ${policyVersion} with the hash ${hash} is unknown.`,
+      ),
+    ];
+  }
+  const input = policyInputOf(decision);
+  if (!input) return [fault(`${name} could not be recomputed: its inputs or the bureau's report are not complete.`)];
+  try {
+    if (policyHash(stored.document) !== hash) {
+      return [fault(`The document of policy ${policyVersion} was changed: it does not have the hash ${hash}.`)];
+    }
+    const { outcome, reasons } = await loadPolicy(stored.document).evaluate(input);
+    return [
+      ...unless(outcome === decision.outcome, `${name} is ${decision.outcome}, recomputed it is ${outcome}.`),
+      ...unless(
+        canonical(reasons) === canonical(decision.reasons),
+        `${name} has other reasons than when it is recomputed: ${reasons.map(({ code, message }) => `${code}, "${message}"`).join('; ')}.`,
+      ),
+    ];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : 'unknown error';
+    return [fault(`${name} could not be recomputed: policy ${policyVersion} gives no verdict. ${why}`)];
+  }
+}
+
+/** What the policy saw, from the evidence; undefined when that does not suffice. */
+function policyInputOf({ inputs, bureauReport }: Decision): PolicyInput | undefined {
+  const monthlyIncomePaise = parsePaise(inputs['monthlyIncomeInr'] ?? '');
+  const loanAmountPaise = parsePaise(inputs['loanAmountInr'] ?? '');
+  const loanType = loanTypes.find((type) => type === inputs['loanType']);
+  if (monthlyIncomePaise === undefined || loanAmountPaise === undefined || !loanType || !bureauReport) return undefined;
+  const score = bureauReport.result === 'SCORED' ? bureauReport.score : null;
+  return { score, monthlyIncomePaise, loanAmountPaise, loanType };
+}
