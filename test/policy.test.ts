@@ -2,7 +2,7 @@ import { loadPolicy, type PolicyInput, shippedPolicies } from '@prequal/policy';
 import { type BureauReport, cibilScoreRange, loanTypes, submissionLimits } from '@prequal/schema';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decide } from '../decisioning/src/decide.ts';
+import { decide } from './seed-1.ts';
 
 /** Policy `seed-1` as a document, compared with the pure rule that was written before it. */
 

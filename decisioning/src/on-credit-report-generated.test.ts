@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { type OutboxMessage, sql } from '@prequal/persistence';
+import { type OutboxMessage, setPolicyMode, sql, storePolicy } from '@prequal/persistence';
+import { policyHash, shippedPolicies } from '@prequal/policy';
 import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
 import { quiet, type TestDatabase, test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
-import { policyHash } from './policy.ts';
+import { createPolicies } from './policies.ts';
+
+const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.document ?? '';
 
 const traceId = 'c'.repeat(32);
 
@@ -45,7 +48,10 @@ function handling(database: TestDatabase) {
   const observed: string[] = [];
   const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
   const handle = (...reports: EventOf<'creditReportGenerated'>[]) =>
-    onCreditReportsGenerated({ database, relay, newId: randomUUID, log: quiet, observe }, reports);
+    onCreditReportsGenerated(
+      { database, relay, policies: createPolicies(database), newId: randomUUID, log: quiet, observe },
+      reports,
+    );
   return { handle, sent, observed };
 }
 
@@ -75,7 +81,8 @@ test('a decision is one change of status, one decision row with its evidence, on
       outcome: 'PRE_APPROVED',
       decided_by: 'POLICY',
       policy_version: 'seed-1',
-      policy_hash: policyHash,
+      policy_hash: policyHash(seed),
+      shadow: { version: 'foir-1', outcome: expect.any(String), reasons: expect.any(Array) },
       inputs: { monthlyIncomeInr: '75000.00', loanAmountInr: '500000.00', loanType: 'HOME' },
       bureau_report: { result: 'SCORED', score: 700, bureau: 'simulated' },
     },
@@ -181,4 +188,68 @@ test('an unknown application fails alone, and its neighbours are decided', async
   expect(unknown).toMatchObject({ name: 'UnknownApplicationError' });
   expect(known).toBeUndefined();
   expect((await stateOf(database, id)).decisions).toHaveLength(1);
+});
+
+/** A document that is stored without a check. */
+async function stored(database: TestDatabase, version: string, document: string) {
+  return storePolicy(database, { version, document, hash: policyHash(document), by: 'a-test' });
+}
+
+async function decidedBy(database: TestDatabase, id: string) {
+  const { rows } = await sql`
+    select outcome, policy_version, policy_hash, shadow from decisions where application_id = ${id}`.execute(
+    database.sql(),
+  );
+  return rows[0];
+}
+
+test('another policy decides from the next report on, and each decision names the one that made it', async ({
+  database,
+}) => {
+  const { handle } = handling(database);
+  const stricter = seed.replace('"value": "650"', '"value": "720"');
+  expect(stricter).not.toBe(seed);
+  const { hash } = await stored(database, 'seed-2', stricter);
+  const ids = await Promise.all([1, 2, 3].map(() => pendingApplication(database)));
+  await handle(report(ids[0] ?? ''));
+  await setPolicyMode(database, { version: 'seed-2', mode: 'ACTIVE', by: 'a-test' });
+  await handle(report(ids[1] ?? ''));
+  await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
+  await handle(report(ids[2] ?? ''));
+  const [before, between, after] = await Promise.all(ids.map((id) => decidedBy(database, id)));
+  const made = { outcome: 'PRE_APPROVED', policy_version: 'seed-1', policy_hash: policyHash(seed) };
+  expect([before, after]).toMatchObject([made, made]);
+  expect(between).toMatchObject({ outcome: 'REJECTED', policy_version: 'seed-2', policy_hash: hash });
+});
+
+test('a shadow policy that gives no verdict changes nothing but what is recorded beside the decision', async ({
+  database,
+}) => {
+  const { handle } = handling(database);
+  await stored(database, 'no-rows', seed.replaceAll('>= minimumScore', '> 900'));
+  await setPolicyMode(database, { version: 'no-rows', mode: 'SHADOW', by: 'a-test' });
+  const id = await pendingApplication(database);
+  await handle(report(id));
+  expect(await decidedBy(database, id)).toMatchObject({
+    outcome: 'PRE_APPROVED',
+    policy_version: 'seed-1',
+    shadow: { version: 'no-rows', error: expect.stringContaining('No row decides') },
+  });
+  await setPolicyMode(database, { version: 'no-rows', mode: 'INACTIVE', by: 'a-test' });
+  const later = await pendingApplication(database);
+  await handle(report(later));
+  expect(await decidedBy(database, later)).toMatchObject({ outcome: 'PRE_APPROVED', shadow: null });
+});
+
+test('an application on which the policy gives no verdict fails alone', async ({ database }) => {
+  const { handle } = handling(database);
+  await stored(database, 'no-poor', seed.replaceAll('>= minimumScore', '> 690'));
+  await setPolicyMode(database, { version: 'no-poor', mode: 'ACTIVE', by: 'a-test' });
+  const [undecided, decided] = [await pendingApplication(database), await pendingApplication(database)];
+  const [failed, done] = await handle(report(undecided, scored(660)), report(decided));
+  expect(failed).toMatchObject({ name: 'PolicyFaultError' });
+  expect(done).toBeUndefined();
+  expect((await stateOf(database, undecided)).application).toMatchObject({ status: 'PENDING' });
+  expect((await stateOf(database, decided)).application).toMatchObject({ status: 'PRE_APPROVED' });
+  await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
 });

@@ -6,20 +6,22 @@ import {
   type NewDecision,
   type Relay,
   recordDecisions,
+  type ShadowVerdict,
   sql,
 } from '@prequal/persistence';
-import { createEvent, type DecisionOutcome, type EventOf, parsePaise } from '@prequal/schema';
+import { policyInputOf } from '@prequal/policy';
+import { createEvent, type DecisionOutcome, type EventOf } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
-import { decide } from './decide.ts';
-import { policyHash, policyVersion } from './policy.ts';
+import { type ChosenPolicies, chosenPolicies, type Policies } from './policies.ts';
 
 export type DecisioningDeps = {
   database: Database;
   relay: Relay;
   newId: () => string;
   log: Logger;
+  policies: Policies;
   /** told of each decision that was written, tests of the system itself left out */
-  observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number) => void;
+  observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number, shadow: ShadowVerdict | undefined) => void;
 };
 
 type ReportGenerated = EventOf<'creditReportGenerated'>;
@@ -34,25 +36,37 @@ export async function onCreditReportsGenerated(
   reports: readonly ReportGenerated[],
 ): Promise<(undefined | Error)[]> {
   const stored = await findApplications(deps.database, reports);
-  const decided = new Map<string, Decided>();
-  const outcomes = reports.map((report) => {
-    const application = stored.get(report.subject);
-    if (!application) return new UnknownApplicationError('no application with the id of this report');
-    if ((application.status === 'PENDING' || application.given_up) && !decided.has(application.id)) {
-      decided.set(application.id, decideOn(application, report, deps.newId()));
-    }
-    return undefined;
-  });
-  const written = await recordDecisions(deps.database, [...decided.values()]);
-  const announced = [...decided.values()].filter((decision) => written.has(decision.applicationId));
+  const trying = new Map<string, Promise<Decided>>();
+  const outcomes = await Promise.all(
+    reports.map(async (report) => {
+      const application = stored.get(report.subject);
+      if (!application) return new UnknownApplicationError('no application with the id of this report');
+      if (!isOpen(application) || trying.has(application.id)) return undefined;
+      const decision = decideOn(deps, application, report);
+      trying.set(application.id, decision);
+      return decision.then(() => undefined, asError);
+    }),
+  );
+  const tried = await Promise.allSettled(trying.values());
+  const decided = tried.flatMap((decision) => (decision.status === 'fulfilled' ? decision.value : []));
+  const written = await recordDecisions(deps.database, decided);
+  const announced = decided.filter((decision) => written.has(decision.applicationId));
   deps.relay.send(announced.map((decision) => decision.message));
-  for (const { application, outcome, trace, decidedAt } of announced) {
+  for (const { application, outcome, shadow, trace, decidedAt } of announced) {
     if (!application.synthetic) {
-      deps.observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000);
+      deps.observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000, shadow);
     }
     deps.log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
   }
   return outcomes;
+}
+
+function isOpen({ status, given_up }: StoredApplication): boolean {
+  return status === 'PENDING' || given_up;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('the policy threw a value that is no Error');
 }
 
 type StoredApplication = {
@@ -67,6 +81,7 @@ type StoredApplication = {
   loan_type: string;
   synthetic: boolean;
   created_at: string;
+  policies: ChosenPolicies;
   /** the database's clock, so that every process tells the same time */
   now: string;
 };
@@ -77,26 +92,33 @@ async function findApplications(
 ): Promise<Map<string, StoredApplication>> {
   const ids = reports.map((report) => report.subject);
   const { rows } = await sql<StoredApplication>`
-    select id, status, ${givenUp()} as given_up, version, ${lastEventHash()} as event_hash, monthly_income_inr, loan_amount_inr, loan_type, synthetic,
-      created_at, now()::timestamptz(3) as now
+    select id, status, ${givenUp()} as given_up, version, ${lastEventHash()} as event_hash, monthly_income_inr,
+      loan_amount_inr, loan_type, synthetic, created_at, now()::timestamptz(3) as now, ${chosenPolicies()} as policies
     from applications a where id = any(${ids}::uuid[])`.execute(database.sql());
   return new Map(rows.map((row) => [row.id, row]));
 }
 
 type Decided = NewDecision & { application: StoredApplication; trace: Trace };
 
-function decideOn(application: StoredApplication, generated: ReportGenerated, eventId: string): Decided {
+async function decideOn(
+  { policies, newId }: DecisioningDeps,
+  application: StoredApplication,
+  generated: ReportGenerated,
+): Promise<Decided> {
   const { report } = generated.data;
-  const verdict = decide({
-    report,
-    monthlyIncomePaise: storedPaise(application.monthly_income_inr),
-    loanAmountPaise: storedPaise(application.loan_amount_inr),
-  });
-  const cibilScore = report.result === 'SCORED' ? report.score : null;
+  const inputs = inputsOf(application);
+  const input = policyInputOf({ inputs, bureauReport: report });
+  if (!input) throw new Error('what is stored of the application is no input of a policy');
+  const { ACTIVE: active, SHADOW: beside } = application.policies;
+  const [verdict, shadow] = await Promise.all([
+    policies.decide(active, input),
+    beside && policies.shadow(beside, input),
+  ]);
+  const cibilScore = input.score;
   const decidedAt = new Date(application.now);
   const trace = { correlationId: generated.correlationid, traceparent: childOf(generated.traceparent) };
   const event = createEvent('statusChanged', {
-    id: eventId,
+    id: newId(),
     source: 'decisioning',
     applicationId: application.id,
     time: decidedAt,
@@ -110,21 +132,16 @@ function decideOn(application: StoredApplication, generated: ReportGenerated, ev
     eventHash: application.event_hash,
     decidedBy: 'POLICY',
     actor: 'decisioning',
-    policy: { version: policyVersion, hash: policyHash },
+    policy: active,
+    shadow,
     cibilScore,
-    inputs: inputsOf(application),
+    inputs,
     report,
     decidedAt,
     message: toMessage('statusChanged', event),
     application,
     trace,
   };
-}
-
-function storedPaise(rupees: string): number {
-  const paise = parsePaise(rupees);
-  if (paise === undefined) throw new Error('a stored amount is not a positive number with two fraction digits');
-  return paise;
 }
 
 /** What the policy saw: with the report it is the evidence from which the decision can be made again. */

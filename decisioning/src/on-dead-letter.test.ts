@@ -6,6 +6,7 @@ import { quiet, recordedLog, type TestDatabase, test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
+import { createPolicies } from './policies.ts';
 
 async function application(database: TestDatabase, status = 'PENDING', version = 1): Promise<string> {
   const id = randomUUID();
@@ -128,7 +129,10 @@ test('what the system gave up is decided when its report comes after all, once',
   });
   const relay = { send: () => undefined, sweep: () => undefined, [Symbol.asyncDispose]: async () => undefined };
   const decide = () =>
-    onCreditReportsGenerated({ database, relay, newId: randomUUID, log: quiet, observe: () => undefined }, [report]);
+    onCreditReportsGenerated(
+      { database, policies: createPolicies(database), relay, newId: randomUUID, log: quiet, observe: () => undefined },
+      [report],
+    );
   await decide();
   await decide();
   expect(await rows(database, sql`select status, version from applications where id = ${id}`)).toEqual([

@@ -9,7 +9,14 @@ import {
   oneByOne,
   publishMessage,
 } from '@prequal/messaging';
-import { countDeadLetters, createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
+import {
+  countDeadLetters,
+  createRelay,
+  isDatabaseAway,
+  openDatabase,
+  type ShadowVerdict,
+  whenSchemaIsCurrent,
+} from '@prequal/persistence';
 import { outboxes } from '@prequal/schema';
 import {
   counterOf,
@@ -29,6 +36,7 @@ import { decisioningConfig } from './config.ts';
 import { startErasingCopies } from './erase-copies.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
+import { createPolicies } from './policies.ts';
 
 /** Starts the decisioning worker: credit reports in, decisions recorded and announced. */
 export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service> {
@@ -73,7 +81,16 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
     registers: [metrics],
   });
-  const observe = (outcome: string, seconds: number) => decided.observe({ outcome }, seconds);
+  const shadows = counterOf(metrics, {
+    name: 'prequal_shadow_verdicts_total',
+    help: 'What the shadow policy said beside each decision: the same outcome, another, or none because it failed',
+    labelNames: ['verdict'],
+  });
+  const observe = (outcome: string, seconds: number, shadow: ShadowVerdict | undefined) => {
+    decided.observe({ outcome }, seconds);
+    if (shadow) shadows.inc({ verdict: comparedWith(outcome, shadow) });
+  };
+  const policies = createPolicies(database);
   const relay = stack.use(
     createRelay({
       database,
@@ -107,7 +124,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
       ...worker,
       // Two at once: one batch is being committed while the next one is being decided.
       limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
-      handle: (reports) => onCreditReportsGenerated({ database, relay, newId, log, observe }, reports),
+      handle: (reports) => onCreditReportsGenerated({ database, relay, policies, newId, log, observe }, reports),
     }),
   );
   const deadLetters = counterOf(metrics, {
@@ -135,4 +152,9 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   });
   const owned = stack.move();
   return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function comparedWith(outcome: string, shadow: ShadowVerdict): 'same' | 'other' | 'failed' {
+  if ('error' in shadow) return 'failed';
+  return shadow.outcome === outcome ? 'same' : 'other';
 }

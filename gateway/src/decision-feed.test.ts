@@ -17,9 +17,9 @@ async function decided({ sql: session }: Queries, { loanType = 'HOME', versions 
         status, version, correlation_id, synthetic)
       values (${id}, '\\x01', '\\x00', 'ABCDE***4F', 75000, 500000, ${loanType}, 'MANUAL_REVIEW', ${versions}, 'a-test', ${synthetic})
       returning id)
-    insert into application_events (id, application_id, version, status, actor, reasons, payload)
+    insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
     select gen_random_uuid(), id, v, case v when 1 then 'PENDING' when 2 then 'MANUAL_REVIEW' else 'REJECTED' end,
-      'a-test', '[]', '{}' from stored, generate_series(1, ${versions}::integer) v`.execute(session());
+      'a-test', '[]', '{}', sha256('') from stored, generate_series(1, ${versions}::integer) v`.execute(session());
   return id;
 }
 

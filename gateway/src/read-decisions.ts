@@ -34,7 +34,7 @@ export function createDecisionReader(database: Database): DecisionReader {
           select e.application_id, e.version, e.status, e.occurred_at, e.reasons, e.payload, a.loan_type
           from application_events e join applications a on a.id = e.application_id
           where ${named} e.occurred_at > coalesce(${since ?? null}::timestamptz, n.since)
-            and e.status <> 'PENDING' and not a.synthetic
+            and e.kind = 'STATUS' and e.status <> 'PENDING' and not a.synthetic
         ) d on true
         order by d.application_id, d.version`.execute(database.sql());
       const fresh = rows.filter(isRow).filter(({ application_id, version, occurred_at }) => {

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide } from '../../decisioning/src/decide.ts';
 import { score } from '../../scoring/src/score.ts';
+import { decide } from '../seed-1.ts';
 import { applicants } from './applicants.ts';
 import type { Facts } from './facts.ts';
 import { faultNames } from './faults/catalogue.ts';

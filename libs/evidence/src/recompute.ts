@@ -1,5 +1,5 @@
-import { loadPolicy, type PolicyInput, policyHash } from '@prequal/policy';
-import { canonical, type Evidence, loanTypes, parsePaise } from '@prequal/schema';
+import { loadPolicy, policyHash, policyInputOf } from '@prequal/policy';
+import { canonical, type Evidence } from '@prequal/schema';
 import { type Finding, fault, unless } from './finding.ts';
 
 type Decision = Evidence['decisions'][number];
@@ -34,14 +34,4 @@ export async function recompute(decision: Decision, policies: Evidence['policies
     const why = error instanceof Error ? error.message : 'unknown error';
     return [fault(`${name} could not be recomputed: policy ${policyVersion} gives no verdict. ${why}`)];
   }
-}
-
-/** What the policy saw, from the evidence; undefined when that does not suffice. */
-function policyInputOf({ inputs, bureauReport }: Decision): PolicyInput | undefined {
-  const monthlyIncomePaise = parsePaise(inputs['monthlyIncomeInr'] ?? '');
-  const loanAmountPaise = parsePaise(inputs['loanAmountInr'] ?? '');
-  const loanType = loanTypes.find((type) => type === inputs['loanType']);
-  if (monthlyIncomePaise === undefined || loanAmountPaise === undefined || !loanType || !bureauReport) return undefined;
-  const score = bureauReport.result === 'SCORED' ? bureauReport.score : null;
-  return { score, monthlyIncomePaise, loanAmountPaise, loanType };
 }

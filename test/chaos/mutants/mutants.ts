@@ -186,9 +186,9 @@ export const mutants: Mutant[] = [
     name: 'equality with one forty-eighth is enough',
     edits: [
       {
-        file: 'decisioning/src/decide.ts',
-        from: 'monthlyIncomePaise * incomeShare > loanAmountPaise',
-        to: 'monthlyIncomePaise * incomeShare >= loanAmountPaise',
+        file: 'libs/policy/policies/seed-1.json',
+        from: '"> incomeSharePaise"',
+        to: '">= incomeSharePaise"',
       },
     ],
     run: nothing,

@@ -1,7 +1,7 @@
 import { cibilScoreRange, type DecisionOutcome, submissionLimits } from '@prequal/schema';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type DecisionFacts, decide } from './decide.ts';
+import { type DecisionFacts, decide } from './seed-1.ts';
 
 const { maxAmountPaise } = submissionLimits;
 const anyScore = fc.integer(cibilScoreRange);

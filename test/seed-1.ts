@@ -8,11 +8,10 @@ export type DecisionFacts = {
 
 export type Verdict = { outcome: DecisionOutcome; reasons: DecisionReason[] };
 
-/** The rules of design section 2 as data; its hash is stored with each decision it makes. */
-export const policy = { version: 'seed-1', minimumScore: 650, incomeShare: 48 } as const;
+const policy = { minimumScore: 650, incomeShare: 48 } as const;
 
 /**
- * Decides by policy `seed-1`: a score below 650 is REJECTED; otherwise a monthly income of more than one
+ * The rules of policy `seed-1` as a person writes them, for the shipped document to be compared with: a score below 650 is REJECTED; otherwise a monthly income of more than one
  * forty-eighth of the amount is PRE_APPROVED, and anything else goes to an underwriter. No history is not
  * a score: the Reserve Bank forbids rejecting first-time borrowers for lack of it (Master Direction,
  * 6 January 2025).
