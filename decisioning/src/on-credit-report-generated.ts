@@ -58,7 +58,12 @@ export async function onCreditReportsGenerated(
     }
     deps.log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
   }
-  return outcomes;
+  const missed = new Set(decided.map((decision) => decision.applicationId)).difference(written);
+  if (missed.size === 0) return outcomes;
+  // Something else happened to these meanwhile, e.g. their dead letter, which leaves them open: look again.
+  const again = reports.filter(({ subject }) => missed.has(subject));
+  const later = (await onCreditReportsGenerated(deps, again)).values();
+  return reports.map((report, index) => (missed.has(report.subject) ? later.next().value : outcomes[index]));
 }
 
 function isOpen({ status, given_up }: StoredApplication): boolean {

@@ -116,9 +116,8 @@ test('an application that nobody knows is no reason to fail', async ({ database 
   expect(counted).toEqual([letter.id]);
 });
 
-test('what the system gave up is decided when its report comes after all, once', async ({ database }) => {
-  const id = await application(database);
-  await handling(database).handle(deadLetter(id));
+/** Decides on an application as its report comes. */
+async function decide(database: TestDatabase, id: string, policies = createPolicies(database)): Promise<void> {
   const report = createEvent('creditReportGenerated', {
     id: randomUUID(),
     source: 'scoring',
@@ -128,22 +127,43 @@ test('what the system gave up is decided when its report comes after all, once',
     data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
   });
   const relay = { send: () => undefined, sweep: () => undefined, [Symbol.asyncDispose]: async () => undefined };
-  const decide = () =>
-    onCreditReportsGenerated(
-      { database, policies: createPolicies(database), relay, newId: randomUUID, log: quiet, observe: () => undefined },
-      [report],
-    );
-  await decide();
-  await decide();
+  const deps = { database, policies, relay, newId: randomUUID, log: quiet, observe: () => undefined };
+  expect(await onCreditReportsGenerated(deps, [report])).toEqual([undefined]);
+}
+
+const decisionsOn = (database: TestDatabase, id: string) =>
+  rows(database, sql`select version, decided_by from decisions where application_id = ${id} order by version`);
+
+const givenUpThenDecided = [
+  { version: 2, decided_by: 'SYSTEM' },
+  { version: 3, decided_by: 'POLICY' },
+];
+
+test('what the system gave up is decided when its report comes after all, once', async ({ database }) => {
+  const id = await application(database);
+  await handling(database).handle(deadLetter(id));
+  await decide(database, id);
+  await decide(database, id);
   expect(await rows(database, sql`select status, version from applications where id = ${id}`)).toEqual([
     { status: 'PRE_APPROVED', version: 3 },
   ]);
-  expect(
-    await rows(database, sql`select version, decided_by from decisions where application_id = ${id} order by version`),
-  ).toEqual([
-    { version: 2, decided_by: 'SYSTEM' },
-    { version: 3, decided_by: 'POLICY' },
-  ]);
+  expect(await decisionsOn(database, id)).toEqual(givenUpThenDecided);
+});
+
+test('a report that meets the dead letter of its application decides on it all the same', async ({ database }) => {
+  const id = await application(database);
+  const policies = createPolicies(database);
+  let hasMet = false;
+  await decide(database, id, {
+    ...policies,
+    // The application was read, and its decision is not written yet.
+    decide: async (...asked) => {
+      if (!hasMet) await handling(database).handle(deadLetter(id));
+      hasMet = true;
+      return policies.decide(...asked);
+    },
+  });
+  expect(await decisionsOn(database, id)).toEqual(givenUpThenDecided);
 });
 
 test('of an application that was erased meanwhile nothing is kept, and its copies are looked for again', async ({

@@ -2,7 +2,7 @@ import { type Database, type ShadowVerdict, sql } from '@prequal/persistence';
 import { type LoadedPolicy, loadPolicy, type PolicyInput, type Verdict } from '@prequal/policy';
 
 /** A stored version, as a decision names it. */
-export type PolicyName = { version: string; hash: string };
+type PolicyName = { version: string; hash: string };
 
 /** Which policies there are in the moment that applications are read: one that decides, and perhaps one beside it. */
 export type ChosenPolicies = { ACTIVE: PolicyName; SHADOW?: PolicyName };

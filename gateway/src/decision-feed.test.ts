@@ -83,7 +83,7 @@ test('what no message has told is found by the sweep, also when it is committed 
     .sql()
     .transaction()
     .execute(async (transaction) => {
-      begun.resolve(await decided({ sql: () => transaction as never }));
+      begun.resolve(await decided({ sql: () => transaction }));
       await committed.promise;
     });
   const [lateId, id] = [await begun.promise, await decided(database)];

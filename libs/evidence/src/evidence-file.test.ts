@@ -24,7 +24,7 @@ function changeAt(value: never, [key = '', ...rest]: (string | number)[]): void 
   // The first character that stays of its kind: digits among digits, so that an instant stays one.
   else
     Object.assign(value, {
-      [key]: String(old).replace(/[0-8a-eA-Y]/, (one) => String.fromCharCode(one.charCodeAt(0) + 1)),
+      [key]: (old as string).replace(/[0-8a-eA-Y]/, (one) => String.fromCharCode(one.charCodeAt(0) + 1)),
     });
 }
 

@@ -6,12 +6,12 @@ import path from 'node:path';
  * Asks one question of a process of its own with low priority, which is ended afterwards: a document may run for
  * ever, or end the process of the engine, and is nobody's program. Answers what it said, or how it failed to.
  */
-export async function askAside<Answer>(
+export async function askAside(
   /** a file beside this one */
   main: string,
   request: object,
   timeoutMs: number,
-): Promise<{ answer: Answer } | 'ended' | 'too late'> {
+): Promise<{ answer: unknown } | 'ended' | 'too late'> {
   const child = fork(path.join(import.meta.dirname, main), {
     // A formula is data from outside: nothing of our environment, such as a password, is there with it.
     env: {},
@@ -21,7 +21,7 @@ export async function askAside<Answer>(
   try {
     const timeout = AbortSignal.timeout(timeoutMs);
     const late = once(timeout, 'abort').then(() => 'too late' as const);
-    const answered = once(child, 'message').then(([answer]) => ({ answer: answer as Answer }));
+    const answered = once(child, 'message').then(([answer]) => ({ answer: answer as unknown }));
     const ended = once(child, 'exit').then(() => 'ended' as const);
     child.send(request);
     return await Promise.race([answered, ended, late]);

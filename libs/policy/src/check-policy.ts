@@ -28,9 +28,9 @@ export async function checkPolicy(document: string, options: CheckOptions = {}):
     throw error;
   }
   const request: CheckRequest = { document, options: { seed, randomTrials } };
-  const replied = await askAside<CheckAnswer>('check/main.ts', request, timeoutMs);
+  const replied = await askAside('check/main.ts', request, timeoutMs);
   if (replied === 'ended') return [unfinished('ends the process of the engine')];
-  if (replied !== 'too late') return replied.answer.findings;
+  if (replied !== 'too late') return (replied.answer as CheckAnswer).findings;
   return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];
 }
 

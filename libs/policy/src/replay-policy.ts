@@ -13,11 +13,12 @@ export type ReplayAnswer = { outcomes: DecisionOutcome[] } | { finding: Finding 
  */
 export async function replayPolicy(request: ReplayRequest, timeoutMs: number): Promise<DecisionOutcome[]> {
   loadPolicy(request.document);
-  const replied = await askAside<ReplayAnswer>('replay/main.ts', request, timeoutMs);
+  const replied = await askAside('replay/main.ts', request, timeoutMs);
   if (replied === 'ended') throw unfinished('ends the process of the engine');
   if (replied === 'too late') throw unfinished(`did not decide on all of them within ${timeoutMs / 1_000} s`);
-  if ('finding' in replied.answer) throw new InvalidPolicyError([replied.answer.finding]);
-  return replied.answer.outcomes;
+  const answer = replied.answer as ReplayAnswer;
+  if ('finding' in answer) throw new InvalidPolicyError([answer.finding]);
+  return answer.outcomes;
 }
 
 function unfinished(what: string): InvalidPolicyError {

@@ -1,0 +1,277 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { startDecisioning } from '@prequal/decisioning';
+import { sql } from '@prequal/persistence';
+import { shippedPolicies } from '@prequal/policy';
+import type { TestClient } from '@prequal/testing';
+import { describe, expect, vi } from 'vitest';
+import { test } from './desk.ts';
+import { submit, watchToEnd } from './stack.ts';
+
+const publishDocument = `mutation ($input: PublishPolicyInput!) {
+  publishPolicy(input: $input) { version mode hash createdBy }
+}`;
+const modeDocument = `mutation ($version: String!, $mode: PolicyMode!) {
+  setPolicyMode(version: $version, mode: $mode) { version mode }
+}`;
+const listDocument = '{ policies { version mode hash document createdAt createdBy } }';
+const simulateDocument = `query ($input: SimulatePolicyInput!) {
+  simulatePolicy(input: $input) { evaluated changed transitions { from to count } }
+}`;
+const verifyDocument = 'query ($id: ID!) { verifyDecision(applicationId: $id) { intact findings } }';
+
+const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.document ?? '';
+/** `seed-1` with another minimum, and so with other sentences. */
+const withMinimum = (score: number) => seed.replace('"value": "650"', `"value": "${score}"`);
+
+const modesOf = async (client: TestClient) => {
+  const { data } = await client.request(listDocument);
+  return Object.fromEntries(
+    (data.policies as { version: string; mode: string }[]).map(({ version, mode }) => [version, mode]),
+  );
+};
+
+const setMode = async (client: TestClient, version: string, mode: string) => {
+  const { data, errors } = await client.request(modeDocument, { version, mode });
+  expect(errors).toBeUndefined();
+  expect(data.setPolicyMode).toEqual({ version, mode });
+};
+
+test('an installation begins with seed-1 deciding and foir-1 beside it', async ({ desk }) => {
+  const analyst = await desk.as('ana', 'analyst');
+  const { data } = await analyst.request(listDocument);
+  expect(data.policies).toHaveLength(2);
+  expect(data.policies).toEqual(
+    expect.arrayContaining(
+      shippedPolicies().map(({ version, mode, document }) => ({
+        version,
+        mode,
+        document,
+        hash: expect.stringMatching(/^[0-9a-f]{64}$/),
+        createdAt: expect.any(String),
+        createdBy: 'prequal',
+      })),
+    ),
+  );
+});
+
+test('a policy is published, shadowed and made to decide under load; every decision of the change verifies', {
+  timeout: 90_000,
+}, async ({ stack, desk, database }) => {
+  const [analyst, auditor] = [await desk.as('ana', 'analyst'), await desk.as('aldo', 'auditor')];
+  // A second worker, which has to hear of the change as well.
+  await using _ = await startDecisioning(stack.envOf('decisioning'));
+  const published = await analyst.request(publishDocument, {
+    input: { version: 'seed-2', document: withMinimum(720) },
+  });
+  expect(published.data.publishPolicy).toMatchObject({ version: 'seed-2', mode: 'INACTIVE', createdBy: 'analyst:ana' });
+  await setMode(analyst, 'seed-2', 'SHADOW');
+  const ids: string[] = [];
+  const stopped = new AbortController();
+  const loading = (async () => {
+    while (!stopped.signal.aborted) ids.push(...(await Promise.all([1, 2, 3, 4].map(() => submit(stack.client)))));
+  })();
+  await delay(500);
+  await setMode(analyst, 'seed-2', 'ACTIVE');
+  // What is submitted from here on is scored and decided after the change.
+  const changedAt = ids.length + 4;
+  await vi.waitFor(() => expect(ids.length).toBeGreaterThan(changedAt + 20), 10_000);
+  await setMode(analyst, 'seed-1', 'ACTIVE');
+  stopped.abort();
+  await loading;
+  for (const id of ids) await watchToEnd(stack.client, id);
+  const { rows } = await sql<{ id: string; policy_version: string; policy_hash: string; shadow: string | null }>`
+    select d.application_id as id, policy_version, policy_hash, shadow->>'version' as shadow
+    from decisions d where application_id = any(${ids}::uuid[])`.execute(database.sql());
+  expect(rows).toHaveLength(ids.length);
+  const versions = new Set(rows.map((row) => row.policy_version));
+  expect(versions).toEqual(new Set(['seed-1', 'seed-2']));
+  // None is beside itself.
+  expect(rows.filter((row) => row.shadow === row.policy_version)).toEqual([]);
+  const madeBy = new Map(rows.map((row) => [row.id, row.policy_version]));
+  expect(ids.slice(changedAt, changedAt + 16).map((id) => madeBy.get(id))).toEqual(Array(16).fill('seed-2'));
+  for (const { id } of rows) {
+    const { data } = await auditor.request(verifyDocument, { id });
+    expect(data.verifyDecision).toEqual({ intact: true, findings: [] });
+  }
+  expect(await modesOf(analyst)).toEqual({ 'seed-1': 'ACTIVE', 'seed-2': 'INACTIVE', 'foir-1': 'INACTIVE' });
+  const { rows: changes } = await sql`select version, mode, changed_by from policy_changes order by id`.execute(
+    database.sql(),
+  );
+  expect(changes.slice(2)).toEqual([
+    { version: 'seed-2', mode: 'INACTIVE', changed_by: 'analyst:ana' },
+    { version: 'foir-1', mode: 'INACTIVE', changed_by: 'analyst:ana' },
+    { version: 'seed-2', mode: 'SHADOW', changed_by: 'analyst:ana' },
+    { version: 'seed-1', mode: 'INACTIVE', changed_by: 'analyst:ana' },
+    { version: 'seed-2', mode: 'ACTIVE', changed_by: 'analyst:ana' },
+    { version: 'seed-2', mode: 'INACTIVE', changed_by: 'analyst:ana' },
+    { version: 'seed-1', mode: 'ACTIVE', changed_by: 'analyst:ana' },
+  ]);
+});
+
+describe('publishing', () => {
+  const publish = async (client: TestClient, version: string, document: string) =>
+    (await client.request(publishDocument, { input: { version, document } })).errors?.[0]?.extensions;
+
+  test('a document that decides badly is refused with an input that shows it, and is not stored', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    // A better score would give a worse outcome.
+    const refused = await publish(analyst, 'worse', seed.replaceAll('>= minimumScore', '> 900'));
+    expect(refused).toMatchObject({ code: 'POLICY_INVALID' });
+    const [finding] = (refused?.['findings'] ?? []) as unknown[];
+    expect(finding).toEqual({
+      kind: 'UNDECIDED',
+      message: expect.any(String),
+      examples: expect.arrayContaining([expect.objectContaining({ score: expect.any(Number) })]),
+    });
+    expect(await modesOf(analyst)).not.toHaveProperty('worse');
+  });
+
+  test('what is no policy at all is refused, and nothing of it is repeated that is a PAN', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    for (const document of ['', '{', '[]', '{"nodes":[],"edges":[]}', '{"nodes":"ABCDE1234F"}']) {
+      const refused = await publish(analyst, 'none', document);
+      expect(refused).toMatchObject({
+        code: 'POLICY_INVALID',
+        findings: expect.arrayContaining([expect.objectContaining({ kind: 'UNREADABLE' })]),
+      });
+      expect(JSON.stringify(refused)).not.toContain('ABCDE1234F');
+    }
+  });
+
+  test('a version is stored once: the same document again is the same, another is refused', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    expect(await publish(analyst, 'once', withMinimum(651))).toBeUndefined();
+    expect(await publish(await desk.as('bo', 'analyst'), 'once', withMinimum(651))).toBeUndefined();
+    expect(await publish(analyst, 'once', withMinimum(652))).toMatchObject({
+      code: 'VALIDATION_FAILED',
+      issues: [{ path: ['input', 'version'], code: 'TAKEN' }],
+    });
+    expect(await publish(analyst, 'Not a version', seed)).toMatchObject({ code: 'VALIDATION_FAILED' });
+  });
+});
+
+describe('choosing', () => {
+  test('there is always one that decides', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    for (const mode of ['INACTIVE', 'SHADOW']) {
+      const { errors } = await analyst.request(modeDocument, { version: 'seed-1', mode });
+      expect(errors?.[0]?.extensions?.['code']).toBe('VALIDATION_FAILED');
+    }
+    const { errors } = await analyst.request(modeDocument, { version: 'unknown', mode: 'ACTIVE' });
+    expect(errors?.[0]?.extensions?.['code']).toBe('NOT_FOUND');
+  });
+
+  test('of many who choose at once one is last, and one decides', async ({ desk, database }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    const wishes = ['seed-1', 'foir-1'].flatMap((version) => ['ACTIVE', 'SHADOW'].map((mode) => ({ version, mode })));
+    const answers = await Promise.all(
+      [...wishes, ...wishes, ...wishes].map((wish) => analyst.request(modeDocument, wish)),
+    );
+    const codes = answers.map(({ errors }) => errors?.[0]?.extensions?.['code']);
+    expect(codes.filter((code) => code !== undefined && code !== 'VALIDATION_FAILED')).toEqual([]);
+    const { rows } = await sql`select 1 from policies where mode = 'ACTIVE'`.execute(database.sql());
+    expect(rows).toHaveLength(1);
+    await setMode(analyst, 'seed-1', 'ACTIVE');
+  });
+
+  test('what a stored policy says cannot be changed, not even by the owner of the database', async ({ database }) => {
+    for (const statement of [
+      sql`update policies set document = '{}' where version = 'seed-1'`,
+      sql`delete from policies where version = 'foir-1'`,
+      sql`delete from policy_changes`,
+    ]) {
+      await expect(statement.execute(database.sql())).rejects.toThrow('append-only');
+    }
+  });
+});
+
+describe('simulating', () => {
+  const simulate = async (client: TestClient, input: unknown) => {
+    const { data, errors } = await client.request(simulateDocument, { input });
+    return { simulated: data?.simulatePolicy, error: errors?.[0]?.extensions };
+  };
+
+  test('ten thousand past applications within ten seconds, while others are answered', { timeout: 60_000 }, async ({
+    stack,
+    desk,
+    database,
+  }) => {
+    await sql`
+      with stored as (
+        insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr,
+          loan_type, status, cibil_score, version, correlation_id, synthetic, created_at)
+        select gen_random_uuid(), '\\x01', '\\x01', 'ABCDE***4F', 75000, 500000, 'AUTO', 'PRE_APPROVED', 600 + n % 200, 2,
+          'a-test', false, now() - n * interval '1 second' from generate_series(1, 10000) n
+        returning id, cibil_score)
+      insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
+        bureau_report, reasons, decided_at)
+      select id, 2, case when cibil_score < 650 then 'REJECTED' else 'PRE_APPROVED' end, 'POLICY', 'seed-1', '',
+        '{"monthlyIncomeInr": "75000.00", "loanAmountInr": "500000.00", "loanType": "AUTO"}',
+        jsonb_build_object('result', 'SCORED', 'score', cibil_score, 'bureau', 'test'),
+        '[{"code": "A", "message": "b"}]', now() from stored`.execute(database.sql());
+    const analyst = await desk.as('ana', 'analyst');
+    const startedAt = performance.now();
+    const filter = { loanTypes: ['AUTO'], statuses: ['PRE_APPROVED'] };
+    const simulating = simulate(analyst, { document: withMinimum(700), filter, limit: 10_000 });
+    const waits: number[] = [];
+    const over = new AbortController();
+    void simulating.finally(() => over.abort());
+    while (!over.signal.aborted) {
+      const askedAt = performance.now();
+      await stack.client.request('{ __typename }');
+      waits.push(performance.now() - askedAt);
+    }
+    expect(await simulating).toEqual({
+      simulated: {
+        evaluated: 10_000,
+        changed: 2_500,
+        // A quarter of them has 650 to 699.
+        transitions: [{ from: 'PRE_APPROVED', to: 'REJECTED', count: 2_500 }],
+      },
+      error: undefined,
+    });
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(waits.length).toBeGreaterThan(10);
+    expect(Math.max(...waits)).toBeLessThan(1_000);
+  });
+
+  test('changes nothing, and takes no more than it is told to', async ({ stack, desk }) => {
+    await watchToEnd(stack.client, await submit(stack.client));
+    const analyst = await desk.as('ana', 'analyst');
+    const { simulated } = await simulate(analyst, { version: 'foir-1', limit: 1 });
+    expect(simulated).toMatchObject({ evaluated: 1 });
+    const { simulated: same } = await simulate(analyst, { version: 'seed-1', filter: { loanTypes: ['PERSONAL'] } });
+    expect(same).toMatchObject({ transitions: expect.any(Array) });
+  });
+
+  test.for<[string, unknown, string]>([
+    ['an unknown version', { version: 'unknown' }, 'NOT_FOUND'],
+    ['a document that is none', { document: '{}' }, 'POLICY_INVALID'],
+    ['neither version nor document', {}, 'VALIDATION_FAILED'],
+    ['both', { version: 'seed-1', document: seed }, 'VALIDATION_FAILED'],
+    ['too many', { version: 'seed-1', limit: 10_001 }, 'VALIDATION_FAILED'],
+    ['none', { version: 'seed-1', limit: 0 }, 'VALIDATION_FAILED'],
+    ['a document without a verdict', { document: seed.replaceAll('>= minimumScore', '> 900') }, 'POLICY_INVALID'],
+  ])('%s is refused', async ([, input, code], { stack, desk }) => {
+    await watchToEnd(stack.client, await submit(stack.client));
+    expect((await simulate(await desk.as('ana', 'analyst'), input)).error).toMatchObject({ code });
+  });
+});
+
+describe.for<[string, string, unknown]>([
+  ['policies', listDocument, {}],
+  ['publishPolicy', publishDocument, { input: { version: 'x', document: 'x' } }],
+  ['setPolicyMode', modeDocument, { version: 'x', mode: 'ACTIVE' }],
+  ['simulatePolicy', simulateDocument, { input: { version: 'x' } }],
+])('%s', ([, document, variables]) => {
+  test.for(['underwriter', 'analyst', 'operator', 'auditor', 'nobody', 'anonymous'])(
+    'as %s',
+    async (role, { stack, desk }) => {
+      const client = role === 'anonymous' ? stack.client : await desk.as('sam', ...(role === 'nobody' ? [] : [role]));
+      const codes =
+        (await client.request(document, variables)).errors?.map(({ extensions }) => extensions?.['code']) ?? [];
+      if (role === 'analyst') expect(codes).not.toContain('FORBIDDEN');
+      else expect(codes).toEqual([role === 'anonymous' ? 'UNAUTHENTICATED' : 'FORBIDDEN']);
+    },
+  );
+});
