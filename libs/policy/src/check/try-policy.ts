@@ -29,16 +29,15 @@ export async function tryPolicy(document: string, { seed, randomTrials }: TrialO
     const named = [...boundaryLines(boundaries, seed), ...rowLines(numbersByRow(jdm), seed)];
     const atBoundaries = await tryLines(evaluate, named.values(), Number.POSITIVE_INFINITY);
     const byChance = await tryLines(evaluate, randomLines(boundaries, seed), randomTrials);
-    const trials = evenly([...atBoundaries.trials, ...byChance.trials], repeatedTrials);
+    const trials = [...atBoundaries.trials, ...byChance.trials];
+    const some = evenly(trials, repeatedTrials);
+    const inputsOf = (tried: readonly Trial[]) => tried.map(({ input }) => input);
     return oneOfEach([
       ...atBoundaries.findings,
       ...byChance.findings,
       ...(await ignoredIncome(evaluate)),
-      ...(await contradictingRows(
-        jdm,
-        trials.map(({ input }) => input),
-      )),
-      ...(await changedVerdicts(evaluate, trials)),
+      ...(await contradictingRows(jdm, inputsOf(trials), inputsOf(some))),
+      ...(await changedVerdicts(evaluate, some)),
     ]);
   } catch (error) {
     if (error instanceof InvalidPolicyError) return error.findings;
