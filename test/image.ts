@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -71,7 +72,10 @@ export async function installedPackages(stages: Map<string, Instruction[]>): Pro
     .trim()
     .split('\n')
     .map((folder) => path.relative(root, folder));
-  return folders.filter((folder) => folder !== '');
+  const lock = JSON.parse(await readFile(path.join(root, 'package-lock.json'), 'utf8'));
+  // Of the builds of a package for each platform, npm lists all and installs the one that fits.
+  const isForAnother = (folder: string) => lock.packages[folder]?.optional && !existsSync(path.join(root, folder));
+  return folders.filter((folder) => folder !== '' && !isForAnother(folder));
 }
 
 /** Lays out in `target` what the image `services` has in its working folder, without a network. */

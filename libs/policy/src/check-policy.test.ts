@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import { contradictingRows } from './check/rows.ts';
 import { tryPolicy } from './check/try-policy.ts';
 import { checkPolicy } from './check-policy.ts';
 import { loadPolicy } from './load-policy.ts';
-import { policyLimits } from './parse-document.ts';
+import { parseDocument, policyLimits } from './parse-document.ts';
 import { seedWith } from './seed-with.fixture.ts';
 import { shippedPolicies } from './shipped.ts';
-import { type FindingKind, InvalidPolicyError } from './verdict.ts';
+import { type FindingKind, InvalidPolicyError, type PolicyInput } from './verdict.ts';
 
-const trials = { seed: 7, randomTrials: 500 };
+const trials = { seed: 7, randomTrials: 100 };
 const text = JSON.stringify;
+const ordinary = { score: 790, monthlyIncomePaise: 80_000_00, loanAmountPaise: 5_00_000_00, loanType: 'HOME' } as const;
 
 /** The rows of `seed-1` when they collect, and a figure afterwards takes the first row that fits. */
 function collecting(rows: Record<string, Record<string, unknown>>): string {
@@ -156,6 +158,14 @@ describe('the checker finds', () => {
   });
 });
 
+test('a row is not taken for one that never decides when any trial shows that it does', async () => {
+  const manual = { 'rules-outcome': "'MANUAL_REVIEW'", 'rules-because': "['SCORE_SUFFICIENT']" };
+  const jdm = parseDocument(seedWith({ 'rules-3': { 'rules-score': '< 700', 'rules-income': '', ...manual } }));
+  const at = (score: number): PolicyInput => ({ ...ordinary, score });
+  expect(await contradictingRows(jdm, [at(300), at(660)], [at(300)])).toEqual([]);
+  expect(await contradictingRows(jdm, [at(300), at(310)], [at(300)])).toHaveLength(1);
+});
+
 describe('in a process of its own the checker', () => {
   const [seed, foir] = shippedPolicies();
 
@@ -208,6 +218,12 @@ test.each([
     seedWith({ 'reasons-2': { 'reasons-code': 'loanType' } }),
     'UNREADABLE',
     'Row 2 of "Reasons"',
+  ],
+  [
+    'a row without a cell',
+    seedWith({ 'rules-2': { 'rules-income': undefined } }),
+    'UNREADABLE',
+    'Row 2 of "Rules" has no cell',
   ],
   ['chance', seedWith({ 'figures-minimum-score': { value: 'rand (900)' } }), 'UNSTABLE', '"minimumScore" of "Figures"'],
   ['the clock', seedWith({ 'rules-2': { 'rules-score': "< year(d('now'))" } }), 'UNSTABLE', 'row 2 of "Rules"'],

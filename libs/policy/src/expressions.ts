@@ -62,6 +62,16 @@ export function numbersIn(text: string): number[] {
   return (withoutTexts(text).match(/(?<!\w|[^.]\.)\d+(?:\.\d+)?/g) ?? []).map(Number);
 }
 
+/** The numbers of each row of each table: conditions that meet in one application stand in one row. */
+export function numbersByRow({ nodes }: Jdm): number[][] {
+  const rows = nodes.flatMap((node) =>
+    node.type === 'decisionTableNode'
+      ? node.content.rules.map((row) => node.content.inputs.flatMap(({ id }) => numbersIn(row[id] ?? '')))
+      : [],
+  );
+  return rows.filter((numbers) => numbers.length > 0);
+}
+
 /** What is worked out: of a sentence in backticks, only what stands in its `${}`. */
 function withoutTexts(text: string): string {
   return text.replaceAll(/`[^`]*`|'[^']*'|"[^"]*"/g, (quoted) =>

@@ -62,7 +62,25 @@ export function parseDocument(document: string): Jdm {
     const count = parsed.data.nodes.filter((one) => one.type === type).length;
     if (count !== 1) refuse('UNREADABLE', `The document has ${count} nodes of type ${type}; it needs exactly one.`);
   }
+  const missing = missingCells(parsed.data);
+  if (missing.length > 0) throw new InvalidPolicyError(missing.slice(0, 20));
   return parsed.data;
+}
+
+/** The engine takes an empty cell for one that always fits, and a missing one for one that never does. */
+function missingCells({ nodes }: Jdm): Finding[] {
+  return nodes.flatMap((table) => {
+    if (table.type !== 'decisionTableNode') return [];
+    const { inputs, rules } = table.content;
+    return rules.flatMap((cells, index) =>
+      inputs
+        .filter(({ id }) => cells[id] === undefined)
+        .map(({ id, name }): Finding => {
+          const message = `Row ${index + 1} of "${table.name}" has no cell in the column "${name ?? id}", so it never fits. An empty cell always does.`;
+          return { kind: 'UNREADABLE', message, examples: [] };
+        }),
+    );
+  });
 }
 
 function refuse(kind: Finding['kind'], message: string): never {

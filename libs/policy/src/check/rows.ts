@@ -9,17 +9,25 @@ type Hit = { row: number; outcome: string };
 /**
  * Rows of the deciding tables that contradict each other: with hit policy `collect`, two rows that fit one
  * application and give different outcomes; with `first`, a row whose turn never comes because rows before it, with
- * another outcome, fit whenever it does.
+ * another outcome, fit whenever it does. That a turn never comes is believed only when `inputs` show it, all of
+ * them; `some` of them are enough to suspect it.
  */
-export async function contradictingRows(jdm: Jdm, inputs: readonly PolicyInput[]): Promise<Finding[]> {
+export async function contradictingRows(
+  jdm: Jdm,
+  inputs: readonly PolicyInput[],
+  some: readonly PolicyInput[],
+): Promise<Finding[]> {
   const tables = jdm.nodes.filter(
     (node): node is TableNode =>
       node.type === 'decisionTableNode' && node.content.outputs.some(({ field }) => field === 'outcome'),
   );
   const judged = tables.map(async (table) => {
     const hitsOf = fittingRows(jdm, table);
-    const trials = await Promise.all(inputs.map(async (input) => ({ input, hits: await hitsOf(input) })));
-    return table.content.hitPolicy === 'collect' ? ambiguous(table, trials) : hidden(table, trials);
+    const judge = async (tried: readonly PolicyInput[]) => {
+      const trials = await Promise.all(tried.map(async (input) => ({ input, hits: await hitsOf(input) })));
+      return table.content.hitPolicy === 'collect' ? ambiguous(table, trials) : hidden(table, trials);
+    };
+    return (await judge(some)).length > 0 ? judge(inputs) : [];
   });
   return (await Promise.all(judged)).flat();
 }

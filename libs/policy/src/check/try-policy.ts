@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import { expressionsOf, numbersIn, unreadableExpressions } from '../expressions.ts';
+import { expressionsOf, numbersByRow, numbersIn, unreadableExpressions } from '../expressions.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { parseDocument } from '../parse-document.ts';
 import { type Finding, InvalidPolicyError } from '../verdict.ts';
+import { boundariesOf } from './boundaries.ts';
 import { ignoredIncome } from './income.ts';
-import { boundariesOf, boundaryLines, type Line, randomLines } from './inputs.ts';
-import { judgeLine, tryLine } from './line.ts';
+import { boundaryLines, type Line, randomLines, rowLines } from './lines.ts';
 import { contradictingRows } from './rows.ts';
 import { describe, type Evaluate, judgeTrial, type Trial, tryInput } from './trial.ts';
+import { judgeLine, tryLine } from './try-line.ts';
 
 export type TrialOptions = { seed: number; randomTrials: number };
 
@@ -25,18 +26,18 @@ export async function tryPolicy(document: string, { seed, randomTrials }: TrialO
     if (unreadable.length > 0) return unreadable;
 
     const boundaries = boundariesOf(expressionsOf(jdm).flatMap(({ text }) => numbersIn(text)));
-    const atBoundaries = await tryLines(evaluate, boundaryLines(boundaries, seed), Number.POSITIVE_INFINITY);
+    const named = [...boundaryLines(boundaries, seed), ...rowLines(numbersByRow(jdm), seed)];
+    const atBoundaries = await tryLines(evaluate, named.values(), Number.POSITIVE_INFINITY);
     const byChance = await tryLines(evaluate, randomLines(boundaries, seed), randomTrials);
-    const trials = evenly([...atBoundaries.trials, ...byChance.trials], repeatedTrials);
+    const trials = [...atBoundaries.trials, ...byChance.trials];
+    const some = evenly(trials, repeatedTrials);
+    const inputsOf = (tried: readonly Trial[]) => tried.map(({ input }) => input);
     return oneOfEach([
       ...atBoundaries.findings,
       ...byChance.findings,
       ...(await ignoredIncome(evaluate)),
-      ...(await contradictingRows(
-        jdm,
-        trials.map(({ input }) => input),
-      )),
-      ...(await changedVerdicts(evaluate, trials)),
+      ...(await contradictingRows(jdm, inputsOf(trials), inputsOf(some))),
+      ...(await changedVerdicts(evaluate, some)),
     ]);
   } catch (error) {
     if (error instanceof InvalidPolicyError) return error.findings;

@@ -1,41 +1,32 @@
-import { cibilScoreRange, type LoanType, loanTypes, submissionLimits } from '@prequal/schema';
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import { type LoanType, loanTypes } from '@prequal/schema';
 import type { PolicyInput } from '../verdict.ts';
+import {
+  around,
+  ascending,
+  type Boundaries,
+  extremeAmounts,
+  highestScore,
+  incomesFor,
+  isAmount,
+  isScore,
+  leastNamedPaise,
+  lowestScore,
+  maxAmountPaise,
+  ordinaryLoanPaise,
+} from './boundaries.ts';
+import { chance } from './chance.ts';
 
 /** Values of one input in ascending order while all others stay as they are. */
 export type Line = { axis: 'score' | 'monthlyIncomePaise'; fixed: PolicyInput; values: number[] };
 
-const { min: lowestScore, max: highestScore } = cibilScoreRange;
-const { maxAmountPaise } = submissionLimits;
-/** ₹5,00,000: an ordinary loan, so that the examples look like one. */
-const ordinaryLoanPaise = 5_00_000_00;
-const extremeAmounts = [ordinaryLoanPaise, 1, maxAmountPaise];
-
 /** Limits that an ordinary document does not come near; beyond them, chance chooses among its boundaries. */
-const limits = { numbers: 200, trialsByIncome: 40_000, trialsByScore: 20_000, valuesPerLine: 120 } as const;
-
-/** The values at and beside every boundary that the numbers of a document can mean. */
-export function boundariesOf(numbers: readonly number[]) {
-  const named = [...new Set(numbers)].slice(0, limits.numbers);
-  const scores = [lowestScore, highestScore, ...named.flatMap(around)].filter(isScore);
-  // An amount may be named in paise, or in rupees and multiplied.
-  const amounts = [1, ordinaryLoanPaise, maxAmountPaise, ...named.flatMap((n) => [...around(n), ...around(n * 100)])];
-  return {
-    scores: ascending(scores),
-    amounts: ascending(amounts.filter((amount) => isAmount(amount) && (amount === 1 || amount >= 1_000))),
-    ratios: named.filter((n) => n > 0),
-  };
-}
-export type Boundaries = ReturnType<typeof boundariesOf>;
-
-/** Incomes at and beside what the ratios make of an amount: a forty-eighth, fifty per cent. */
-function incomesFor(amountPaise: number, ratios: readonly number[]): number[] {
-  return ratios
-    .flatMap((ratio) => [amountPaise / ratio, (amountPaise * ratio) / 100])
-    .flatMap(around)
-    .filter(isAmount);
-}
+const limits = {
+  numbers: 200,
+  trialsByIncome: 24_000,
+  trialsByScore: 10_000,
+  trialsByRow: 40_000,
+  valuesPerLine: 120,
+} as const;
 
 /** Lines through every boundary, for every loan type; when those are too many, some of them by chance. */
 export function* boundaryLines(boundaries: Boundaries, seed: number): Generator<Line, undefined> {
@@ -78,6 +69,30 @@ function scoreLines({ scores, amounts }: Boundaries, loanType: LoanType): LaterL
   return amounts.flatMap((amount) => [...extremeAmounts, amount].map((income) => through(income, amount)));
 }
 
+/** Lines through the boundaries that meet in one row of a table, given the numbers of each row. */
+export function rowLines(rows: readonly (readonly number[])[], seed: number): Line[] {
+  const lines = rows.flatMap((numbers) => {
+    const scores = numbers.flatMap(around).filter(isScore);
+    const values = ascending(scores.length > 0 ? scores : [lowestScore, highestScore]);
+    const named = numbers.filter((number) => number >= leastNamedPaise);
+    const amounts = ascending((named.length > 0 ? named : [ordinaryLoanPaise]).flatMap(around).filter(isAmount));
+    const incomes = ascending([1, maxAmountPaise, ...named, ...named.map((income) => income + 1)].filter(isAmount));
+    return loanTypes.flatMap((loanType) =>
+      amounts.flatMap((loanAmountPaise) =>
+        incomes.map((monthlyIncomePaise): Line => {
+          return {
+            axis: 'score',
+            fixed: { score: lowestScore, monthlyIncomePaise, loanAmountPaise, loanType },
+            values,
+          };
+        }),
+      ),
+    );
+  });
+  const trials = lines.reduce((sum, { values }) => sum + values.length, 0);
+  return [...chance(seed).some(lines, Math.ceil((lines.length * limits.trialsByRow) / Math.max(1, trials)))];
+}
+
 /** Endless lines by chance, which follow from the seed: half of the values are boundaries, half are any. */
 export function* randomLines({ scores, amounts, ratios }: Boundaries, seed: number): Generator<Line, never> {
   const { int, pick } = chance(seed);
@@ -94,38 +109,4 @@ export function* randomLines({ scores, amounts, ratios }: Boundaries, seed: numb
     const monthlyIncomePaise = pick(values);
     yield { axis: 'score', fixed: { ...fixed, monthlyIncomePaise }, values: ascending([1, 2, 3, 4, 5, 6].map(score)) };
   }
-}
-
-/** Draws that follow from a seed alone. */
-function chance(seed: number) {
-  const generator = xoroshiro128plus(seed);
-  const int = (min: number, max: number) => uniformInt(generator, min, max);
-  const pick = <T>(from: readonly T[]) => from[int(0, from.length - 1)] as T;
-  /** so many different ones, or all in their order when there are no more */
-  const some = <T>(from: readonly T[], count: number): readonly T[] => {
-    if (from.length <= count) return from;
-    const left = [...from];
-    for (let index = 0; index < count; index++) {
-      const other = int(index, left.length - 1);
-      [left[index], left[other]] = [left[other] as T, left[index] as T];
-    }
-    return left.slice(0, count);
-  };
-  return { int, pick, some };
-}
-
-function around(value: number): number[] {
-  return [Math.floor(value) - 1, Math.floor(value), Math.ceil(value), Math.ceil(value) + 1];
-}
-
-function ascending(values: readonly number[]): number[] {
-  return [...new Set(values)].toSorted((a, b) => a - b);
-}
-
-function isScore(value: number): boolean {
-  return value >= lowestScore && value <= highestScore;
-}
-
-function isAmount(value: number): boolean {
-  return value >= 1 && value <= maxAmountPaise;
 }

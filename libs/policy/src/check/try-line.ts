@@ -1,5 +1,5 @@
 import type { Finding, PolicyInput } from '../verdict.ts';
-import type { Line } from './inputs.ts';
+import type { Line } from './lines.ts';
 import { describe, type Evaluate, gist, rank, type Trial, tryInput } from './trial.ts';
 
 /**
