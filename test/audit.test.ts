@@ -219,7 +219,10 @@ describe('an applicant who is erased', () => {
     folder,
   }) => {
     const input = personal('ERAZE1234E');
+    // Others before and after it: the file that holds the message stays.
+    await submit(stack.client);
     const id = await submit(stack.client, input);
+    await submit(stack.client);
     const watcher = stack.client.subscribe('ws', watchDocument, { id, after: 1 });
     expect((await watcher.next()).value.data.applicationStatus).toMatchObject({ status: 'MANUAL_REVIEW', version: 2 });
     const secrets = await secretsOf(database, id);
