@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { applicationStatuses } from './application.ts';
-import {
-  type ChainedEvent,
-  canonicalAroundTime,
-  eventKinds,
-  hashOfDecision,
-  hashOfEvent,
-  sha256,
-} from './event-chain.ts';
+import { sha256 } from './canonical.ts';
+import { type ChainedEvent, canonicalAroundTime, eventKinds, hashOfDecision, hashOfEvent } from './event-chain.ts';
 
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
 const hash = fc.stringMatching(/^[0-9a-f]{64}$/);

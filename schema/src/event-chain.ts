@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
-import canonicalize from 'canonicalize';
 import type { ApplicationStatus, DecisionMaker, DecisionReason, LoanType } from './application.ts';
+import { canonical, sha256 } from './canonical.ts';
 import type { BureauReport } from './events.ts';
 
 /**
@@ -103,14 +102,4 @@ export function hashOfDecision(decision: DecisionRecord): string {
 
 function only<Whole extends object, Key extends keyof Whole>(whole: Whole, keys: readonly Key[]): Pick<Whole, Key> {
   return Object.fromEntries(keys.map((key) => [key, whole[key]])) as Pick<Whole, Key>;
-}
-
-/** JSON in the canonical form of RFC 8785: equal values have equal texts. Throws for half a surrogate pair. */
-export function canonical(value: object): string {
-  return canonicalize(value) ?? '';
-}
-
-/** In hexadecimal digits. */
-export function sha256(text: string | Uint8Array): string {
-  return createHash('sha256').update(text).digest('hex');
 }

@@ -1,4 +1,5 @@
 export * from './application.ts';
+export * from './canonical.ts';
 export * from './dead-letter.ts';
 export * from './event-chain.ts';
 export * from './events.ts';
