@@ -1,5 +1,12 @@
-import { type Database, findPolicy, listPolicies, setPolicyMode, storePolicy } from '@prequal/persistence';
-import { type CheckOptions, type Finding, InvalidPolicyError, policyHash } from '@prequal/policy';
+import {
+  type Database,
+  findPolicy,
+  findSamePolicy,
+  listPolicies,
+  setPolicyMode,
+  storePolicy,
+} from '@prequal/persistence';
+import { type CheckOptions, type Finding, InvalidPolicyError, type LoadedPolicy, loadPolicy } from '@prequal/policy';
 import { type Policy, type PolicyMode, type PolicySimulation, Refusal, withoutPans } from '@prequal/schema';
 import type { SimulationRequest } from '@prequal/schema/graphql';
 import { inBatches, type Logger } from '@prequal/service';
@@ -33,9 +40,13 @@ export function createPolicies({ database, check, simulate, log }: PoliciesDeps)
   return {
     list: () => listPolicies(database),
     publish: async (given: { version: string; document: string }, by: string): Promise<Policy> => {
+      const { hash } = readable(given.document);
+      // Before the check, which takes seconds.
+      const earlier = await findSamePolicy(database, { version: given.version, hash });
+      if (earlier) return earlier;
       const findings = await checkOne(given.document);
       if (findings.length > 0) throw policyInvalid(findings);
-      const policy = await storePolicy(database, { ...given, hash: policyHash(given.document), by });
+      const policy = await storePolicy(database, { ...given, hash, by });
       log.info({ policyVersion: policy.version }, 'policy published');
       return policy;
     },
@@ -48,10 +59,22 @@ export function createPolicies({ database, check, simulate, log }: PoliciesDeps)
       try {
         return await simulateOne(request);
       } catch (error) {
-        throw error instanceof InvalidPolicyError ? policyInvalid(error.findings) : error;
+        throw asRefusal(error);
       }
     },
   };
+}
+
+function readable(document: string): LoadedPolicy {
+  try {
+    return loadPolicy(document);
+  } catch (error) {
+    throw asRefusal(error);
+  }
+}
+
+function asRefusal(error: unknown): unknown {
+  return error instanceof InvalidPolicyError ? policyInvalid(error.findings) : error;
 }
 
 function policyInvalid(findings: readonly Finding[]): Refusal {

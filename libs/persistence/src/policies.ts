@@ -25,6 +25,19 @@ export async function findPolicy(database: Queries, version: string): Promise<Po
   return withDate(rows[0]);
 }
 
+/** The stored version, undefined when there is none. Throws `Refusal` VALIDATION_FAILED when it has another document. */
+export async function findSamePolicy(
+  database: Queries,
+  { version, hash }: Pick<Policy, 'version' | 'hash'>,
+): Promise<Policy | undefined> {
+  const { rows } = await sql<Policy>`select ${columns} from policies where version = ${version}`.execute(
+    database.sql(),
+  );
+  if (!rows[0] || rows[0].hash === hash) return rows[0] && withDate(rows[0]);
+  const message = 'names a stored version with another document; a version never changes, choose a new one';
+  throw validationFailed([{ path: ['input', 'version'], code: 'TAKEN', message }]);
+}
+
 /**
  * Stores a version, inactive. The same document under the same version again is the stored one; another document
  * is refused. Throws `Refusal` VALIDATION_FAILED.
@@ -43,10 +56,7 @@ export async function storePolicy(
         values (${version}, 'INACTIVE', ${hash}, ${document}, ${by})
         on conflict (version) do nothing returning version`.execute(transaction);
       if (rows[0]) await recordChange(within, version, 'INACTIVE', by);
-      const stored = await findPolicy(within, version);
-      if (stored.hash === hash) return stored;
-      const message = 'names a stored version with another document; a version never changes, choose a new one';
-      throw validationFailed([{ path: ['input', 'version'], code: 'TAKEN', message }]);
+      return (await findSamePolicy(within, { version, hash })) ?? findPolicy(within, version);
     });
 }
 
