@@ -8,7 +8,7 @@ export type ReplayRequest = { document: string; inputs: readonly PolicyInput[] }
 export type ReplayAnswer = { outcomes: DecisionOutcome[] } | { finding: Finding };
 
 /**
- * What a document decides on each of these inputs, in their order; asked in a process of its own, about 100 µs each.
+ * What a document decides on each of these inputs, in their order; asked in a process of its own, about 40 µs each.
  * Throws `InvalidPolicyError` for a document that cannot be read, or that gives no verdict for one of them in time.
  */
 export async function replayPolicy(request: ReplayRequest, timeoutMs: number): Promise<DecisionOutcome[]> {

@@ -32,9 +32,13 @@ export function describe({ score, monthlyIncomePaise, loanAmountPaise, loanType 
   return `${loanType} loan of ${displayRupees(loanAmountPaise)}, ${history}, monthly income ${displayRupees(monthlyIncomePaise)}`;
 }
 
+export function faultFinding(input: PolicyInput, { kind, message }: PolicyFaultError): Finding {
+  return { kind, message: `${describe(input)}: ${message}`, examples: [input] };
+}
+
 /** What one trial shows by itself. */
 export function judgeTrial({ input, verdict, fault }: Trial): Finding[] {
-  if (fault) return [{ kind: fault.kind, message: `${describe(input)}: ${fault.message}`, examples: [input] }];
+  if (fault) return [faultFinding(input, fault)];
   if (input.score === null && verdict.outcome === 'REJECTED') {
     const message = `${describe(input)}: REJECTED. The Reserve Bank forbids rejecting first-time borrowers for lack of credit history; it must be MANUAL_REVIEW or PRE_APPROVED.`;
     return [{ kind: 'REJECTS_NO_HISTORY', message, examples: [input] }];
