@@ -56,8 +56,8 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'decisioning/src/on-credit-report-generated.ts',
-        from: "(application.status === 'PENDING' || application.given_up) && ",
-        to: '',
+        from: "return status === 'PENDING' || given_up;",
+        to: 'return true;',
       },
       {
         file: 'libs/persistence/src/record-decisions.ts',
