@@ -134,8 +134,8 @@ async function one(index: number, dueAt: number): Promise<void> {
 async function killLeaderOf(stream: string): Promise<void> {
   const { jsm } = await broker.jetStream();
   const leader = (await jsm.streams.info(stream)).cluster?.leader;
-  const { pids } = (await readReadyFile(dataDir)) ?? ready ?? { pids: {} };
-  const places = [pids.nats, pids['nats-2'], pids['nats-3']];
+  const pids = ((await readReadyFile(dataDir)) ?? ready)?.pids;
+  const places = [pids?.nats, pids?.['nats-2'], pids?.['nats-3']];
   for (const [index, pid] of places.entries()) {
     const name = await readFile(path.join(dataDir, 'nats-cluster', String(index + 1), 'server-name'), 'utf8');
     if (name.trim() !== leader || !pid) continue;

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { loadPolicy, type PolicyInput, shippedPolicies } from '@prequal/policy';
 

@@ -1,0 +1,142 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { startPostgres } from '@prequal/local-stack';
+import { type Database, migrate, openDatabase, sql } from '@prequal/persistence';
+import type { ApplicationFilter } from '@prequal/schema/graphql';
+import { createCountApplications } from '../gateway/src/count-applications.ts';
+import { cursorOf } from '../gateway/src/cursor.ts';
+import { createListApplications } from '../gateway/src/list-applications.ts';
+import { createDecisionReader } from '../gateway/src/read-decisions.ts';
+import { percentiles } from './percentiles.ts';
+
+/**
+ * How long the lists of those behind the desk take with many applications stored, on a PostgreSQL of its own, through
+ * the gateway's own functions; with the plan of each. Aim: at most 20 ms each.
+ *
+ *   node bench/desk-lists.ts --applications 2000000 --plans
+ */
+const { values } = parseArgs({
+  options: { applications: { type: 'string', default: '2000000' }, plans: { type: 'boolean', default: false } },
+});
+const applications = Number(values.applications);
+const repeats = 30;
+const pageSize = 25;
+const deepPage = 1_000;
+
+const dataDir = await mkdtemp(path.join(tmpdir(), 'prequal-desk-'));
+try {
+  await using server = await startPostgres({ dataDir, port: 0 });
+  await migrate({ databaseUrl: server.url });
+  await using database = await openDatabase({
+    databaseUrl: server.url,
+    poolMax: 2,
+    applicationName: 'bench',
+    statementTimeoutMs: 30 * 60_000,
+  });
+  await fill(database);
+  await time(database);
+} finally {
+  await rm(dataDir, { recursive: true, force: true });
+}
+
+/** Most were decided long ago, one in seventy waits for an underwriter, a few have only just come; a hundred to a PAN. */
+async function fill(database: Database): Promise<void> {
+  const startedAt = performance.now();
+  await sql`
+    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+      status, cibil_score, version, correlation_id, synthetic, created_at)
+    select gen_random_uuid(), '\\x01', int4send((n % (${applications}::integer / 100))), 'ABCDE***4F', 75000, 500000,
+      (array['PERSONAL', 'HOME', 'AUTO'])[1 + n % 3],
+      case when n > ${applications} - 20 then 'PENDING' when n % 70 = 0 then 'MANUAL_REVIEW'
+        when n % 5 = 0 then 'REJECTED' else 'PRE_APPROVED' end,
+      700, 2, 'a-bench', n % 1000 = 1, now() - (${applications}::integer - n) * interval '1 second'
+    from generate_series(1, ${applications}::integer) n`.execute(database.sql());
+  await sql`
+    insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at, hash)
+    select gen_random_uuid(), id, 2, status, 'a-bench', '[]', '{}', created_at, sha256('')
+    from applications where status <> 'PENDING' order by created_at`.execute(database.sql());
+  await sql`vacuum analyze applications`.execute(database.sql());
+  await sql`vacuum analyze application_events`.execute(database.sql());
+  console.log(`${applications} applications stored in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
+}
+
+async function time(database: Database): Promise<void> {
+  const statements: Asked[] = [];
+  const watched = { ...database, sql: () => recording(database, statements) };
+  const indexPan = () => ({ current: Buffer.from([0, 0, 0, 7]), all: [Buffer.from([0, 0, 0, 7])] });
+  const list = createListApplications({ database: watched, indexPan, count: createCountApplications(watched) });
+  const deep = await placeOf(database, deepPage * pageSize, 'true');
+  const deepInQueue = await placeOf(database, deepPage * pageSize, `status = 'MANUAL_REVIEW'`);
+  const page = (filter: ApplicationFilter, after?: string) => list(filter, { first: pageSize, after }, 'newest first');
+  const queue = (after?: string) => list({ statuses: ['MANUAL_REVIEW'] }, { first: pageSize, after }, 'oldest first');
+  const look = createDecisionReader(watched)();
+  const asked: [string, () => Promise<unknown>][] = [
+    ['applications, first page', () => page({})],
+    [`applications, page ${deepPage}`, () => page({}, deep)],
+    ['applications, rejected homes, first page', () => page({ statuses: ['REJECTED'], loanTypes: ['HOME'] })],
+    ['applications, two statuses, first page', () => page({ statuses: ['PENDING', 'MANUAL_REVIEW'] })],
+    ['applications of one PAN', () => page({ panNumber: 'ABCDE1234F' })],
+    ['review queue, first page', () => queue()],
+    [`review queue, page ${deepPage}`, () => queue(deepInQueue)],
+    ['decisions, a look by time', () => look()],
+  ];
+  for (const [name, ask] of asked) {
+    await ask();
+    const tookMs: number[] = [];
+    for (let repeat = 0; repeat < repeats; repeat += 1) {
+      const startedAt = performance.now();
+      await ask();
+      tookMs.push(performance.now() - startedAt);
+    }
+    console.log(`${name.padEnd(45)} ${percentiles(tookMs)}`);
+    if (values.plans) await explain(database, statements.at(-1));
+  }
+  const startedAt = performance.now();
+  const { totalCount } = await page({});
+  const total = await totalCount();
+  const firstMs = performance.now() - startedAt;
+  const againAt = performance.now();
+  await (await page({})).totalCount();
+  console.log(
+    `totalCount of all (${total}): ${firstMs.toFixed(0)} ms the first time, then ${(performance.now() - againAt).toFixed(1)} ms with its page`,
+  );
+}
+
+/** The cursor of the application after so many others, newest first. */
+async function placeOf(database: Database, offset: number, where: string): Promise<string | undefined> {
+  const { rows } = await sql<{ id: string; created_at: string }>`
+    select id, created_at from applications where ${sql.raw(where)}
+    order by created_at desc, id desc limit 1 offset ${offset}`.execute(database.sql());
+  const [row] = rows;
+  return row && cursorOf({ id: row.id, createdAt: new Date(row.created_at) });
+}
+
+type Session = ReturnType<Database['sql']>;
+type Asked = Parameters<ReturnType<Session['getExecutor']>['compileQuery']>;
+
+/** The session, remembering what it is asked. */
+function recording(database: Database, asked: Asked[]): Session {
+  return database.sql().withPlugin({
+    transformQuery: ({ node, queryId }) => {
+      asked.push([node, queryId]);
+      return node;
+    },
+    transformResult: async ({ result }) => result,
+  });
+}
+
+async function explain(database: Database, asked: Asked | undefined): Promise<void> {
+  if (asked?.[0].kind !== 'RawNode') throw new Error('nothing was asked that could be explained');
+  const [{ sqlFragments, ...node }, queryId] = asked;
+  const [first = '', ...others] = sqlFragments;
+  const explained = {
+    ...node,
+    sqlFragments: [`explain (analyze, buffers, costs off, timing off) ${first}`, ...others],
+  };
+  const session = database.sql();
+  const query = session.getExecutor().compileQuery(explained, queryId);
+  const { rows } = await session.executeQuery<{ 'QUERY PLAN': string }>(query);
+  for (const row of rows) console.log(`    ${row['QUERY PLAN']}`);
+}
