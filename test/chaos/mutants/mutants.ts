@@ -56,7 +56,7 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'decisioning/src/on-credit-report-generated.ts',
-        from: "(application.status === 'PENDING' || application.given_up) && ",
+        from: '!isOpen(application) || ',
         to: '',
       },
       {
