@@ -145,10 +145,13 @@ describe('an auditor', () => {
       ],
       ['decisions', 'delete from decisions where application_id = $1', /No decision is stored/],
       ['', 'update applications set loan_amount_inr = 1 where id = $1', /not those that were submitted/],
+      ['', 'update applications set consent = null where id = $1', /not those that were submitted/],
       ['', 'update applications set cibil_score = 800 where id = $1', /has the score 800/],
     ];
     for (const [table, statement, expected] of tampering) {
-      const id = await decided(stack.client);
+      const consent = { purpose: 'CREDIT_ASSESSMENT', noticeVersion: '1', language: 'en-IN', givenAt: new Date() };
+      const id = await decided(stack.client, { consent });
+      expect(await auditor.verify(id)).toMatchObject({ intact: true, findings: [] });
       const trigger = (what: string) =>
         table === 'events'
           ? `alter table application_events ${what} trigger application_events_append_only;`

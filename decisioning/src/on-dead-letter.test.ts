@@ -3,7 +3,7 @@ import type { DeadLetter } from '@prequal/messaging';
 import { type OutboxMessage, sql } from '@prequal/persistence';
 import { createEvent, decodeEvent } from '@prequal/schema';
 import { quiet, recordedLog, type TestDatabase, test } from '@prequal/testing';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
 import { createPolicies } from './policies.ts';
@@ -179,4 +179,32 @@ test('of an application that was erased meanwhile nothing is kept, and its copie
   expect(
     await rows(database, sql`select 1 from erasures where application_id = ${id} and purge_at <= now()`),
   ).toHaveLength(1);
+});
+
+test('a dead letter that comes while its application is being erased waits, and is kept without its message', async ({
+  database,
+}) => {
+  const id = await application(database, 'REJECTED', 2);
+  const letter = deadLetter(id);
+  const { handled } = await database
+    .sql()
+    .transaction()
+    .execute(async (erasing) => {
+      await sql`select 1 from applications where id = ${id} for update`.execute(erasing);
+      const started = handling(database).handle(letter);
+      await vi.waitFor(async () => {
+        const locked = await rows(
+          database,
+          sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        );
+        expect(locked).toHaveLength(1);
+      }, 5_000);
+      await sql`insert into erasures (application_id, purge_at) values (${id}, null)`.execute(erasing);
+      // In an object: it is to be waited for after the commit.
+      return { handled: started };
+    });
+  await handled;
+  expect(await rows(database, sql`select payload from dead_letters where id = ${letter.id}`)).toEqual([
+    { payload: Buffer.alloc(0) },
+  ]);
 });

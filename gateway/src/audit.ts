@@ -1,4 +1,4 @@
-import { verifyEvidence, withShippedPolicies } from '@prequal/evidence';
+import { verifyEvidence } from '@prequal/evidence';
 import { type Database, lastEventHash, readEvidence, sql } from '@prequal/persistence';
 import {
   type ApplicationStatus,
@@ -30,7 +30,7 @@ export function createAudit(deps: AuditDeps) {
 async function verifyDecision(database: Database, applicationId: string): Promise<DecisionVerification> {
   const evidence = await readEvidence(database, applicationId);
   if (!evidence) throw notFound();
-  return { applicationId, ...(await verifyEvidence(withShippedPolicies(evidence))) };
+  return { applicationId, ...(await verifyEvidence(evidence)) };
 }
 
 type Erasable = {

@@ -3,10 +3,10 @@ import {
   type Application,
   type ApplicationEvent,
   type ApplicationStatus,
-  type Consent,
   type Decision,
   type LoanType,
   parsePaise,
+  type StoredConsent,
 } from '@prequal/schema';
 import { inBatches } from '@prequal/service';
 import { isInSight, type Sight } from './viewer.ts';
@@ -68,8 +68,6 @@ export function createApplicationReader(database: Database): ApplicationReader {
 /** What is read of an application `a`: never its PAN. */
 export const applicationColumns = sql`a.id, a.pan_masked, a.applicant_name, a.monthly_income_inr, a.loan_amount_inr,
   a.loan_type, a.status, a.cibil_score, a.consent, a.version, a.created_at, a.updated_at`;
-
-type StoredConsent = Omit<Consent, 'givenAt'> & { givenAt: string };
 
 export type ApplicationRow = {
   id: string;

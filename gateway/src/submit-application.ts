@@ -116,11 +116,12 @@ function prepare(deps: SubmitDeps, submission: Submission): NewApplication {
 }
 
 /** What the first event says of the application: from then on the chain guards it. */
-function statedIn({ monthlyIncomePaise, loanAmountPaise, loanType }: SubmitApplicationInput): EventPayload {
+function statedIn({ monthlyIncomePaise, loanAmountPaise, loanType, consent }: SubmitApplicationInput): EventPayload {
   return {
     monthlyIncomeInr: formatRupees(monthlyIncomePaise),
     loanAmountInr: formatRupees(loanAmountPaise),
     loanType,
+    consent: consent ? { ...consent, givenAt: consent.givenAt.toISOString() } : undefined,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ApplicationStatus, DecisionMaker, DecisionReason, LoanType } from './application.ts';
+import type { ApplicationStatus, Consent, DecisionMaker, DecisionReason, LoanType } from './application.ts';
 import { canonical, sha256 } from './canonical.ts';
 import type { BureauReport } from './events.ts';
 
@@ -12,11 +12,15 @@ import type { BureauReport } from './events.ts';
 export const eventKinds = ['STATUS', 'ERASURE'] as const;
 export type EventKind = (typeof eventKinds)[number];
 
+/** As it is stored, in JSON. */
+export type StoredConsent = Omit<Consent, 'givenAt'> & { givenAt: string };
+
 /** What was submitted, with the first event; the score, with a decision. */
 export type EventPayload = {
   readonly monthlyIncomeInr?: string | undefined;
   readonly loanAmountInr?: string | undefined;
   readonly loanType?: LoanType | undefined;
+  readonly consent?: StoredConsent | undefined;
   readonly cibilScore?: number | null | undefined;
 };
 

@@ -13,11 +13,18 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const status = z.enum(applicationStatuses);
 const reasons = z.array(z.strictObject({ code: z.string(), message: z.string() }));
 const score = z.int().min(cibilScoreRange.min).max(cibilScoreRange.max).nullable();
+const consent = z.strictObject({
+  purpose: z.string(),
+  noticeVersion: z.string(),
+  language: z.string(),
+  givenAt: instant,
+});
 /** as it was submitted; of the first event, but for those from before it was written down there */
 const statedSchema = {
   monthlyIncomeInr: z.string().optional(),
   loanAmountInr: z.string().optional(),
   loanType: z.enum(loanTypes).optional(),
+  consent: consent.optional(),
 };
 const [scored, noHistory] = bureauReport.options;
 
@@ -27,6 +34,7 @@ export const evidence = z.strictObject({
     monthlyIncomeInr: z.string(),
     loanAmountInr: z.string(),
     loanType: z.enum(loanTypes),
+    consent: consent.nullable(),
     status,
     cibilScore: score,
     version: z.int(),

@@ -42,8 +42,7 @@ function checkEvent({ application, events }: Evidence, event: Event, index: numb
 function checkEnds({ application, events }: Evidence): Finding[] {
   const first = events[0];
   const last = events.findLast(isChange);
-  const { monthlyIncomeInr, loanAmountInr, loanType } = first?.payload ?? {};
-  const stated = { monthlyIncomeInr, loanAmountInr, loanType };
+  const { cibilScore: _, ...submitted } = first?.payload ?? {};
   const erasures = events.filter((event) => !isChange(event)).length;
   return [
     ...unless(
@@ -52,9 +51,9 @@ function checkEnds({ application, events }: Evidence): Finding[] {
     ),
     ...unless(
       // Histories from before this was written down say nothing about it.
-      Object.values(stated).every((value) => value === undefined) ||
-        canonical(stated) === canonical(statedIn(application)),
-      'Income, amount or type of the loan are not those that were submitted.',
+      Object.keys(submitted).length === 0 ||
+        canonical(submitted) === canonical({ ...statedIn(application), consent: application.consent ?? undefined }),
+      'Income, amount or type of the loan, or the consent, are not those that were submitted.',
     ),
     ...unless(
       last?.status === application.status && last.version === application.version,

@@ -3,6 +3,12 @@ import { type ChainedEvent, type DecisionRecord, type Evidence, hashOfDecision, 
 
 const id = '01890000-0000-7000-8000-000000000001';
 const stated = { monthlyIncomeInr: '10000.00', loanAmountInr: '500000.00', loanType: 'HOME' } as const;
+const consent = {
+  purpose: 'CREDIT_ASSESSMENT',
+  noticeVersion: '2',
+  language: 'en-IN',
+  givenAt: '2026-11-27T08:59:00.000Z',
+};
 const at = (minute: number) => `2026-11-27T09:${String(minute).padStart(2, '0')}:00.000Z`;
 
 /** Given up by the system, replayed, referred by the policy, approved by a person, erased. */
@@ -61,7 +67,7 @@ export async function story(): Promise<Evidence> {
       status: decision?.outcome ?? 'PENDING',
       actor,
       reasons: decision?.reasons ?? [],
-      payload: decision ? { cibilScore: score[index] ?? null } : stated,
+      payload: decision ? { cibilScore: score[index] ?? null } : { ...stated, consent },
       occurredAt: decision?.decidedAt ?? at(1),
       decisionHash: decision ? hashOfDecision(decision) : null,
     };
@@ -86,6 +92,7 @@ export async function story(): Promise<Evidence> {
     application: {
       id,
       ...stated,
+      consent: { ...consent },
       status: 'PRE_APPROVED',
       cibilScore: 700,
       version: 4,

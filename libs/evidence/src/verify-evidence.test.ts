@@ -91,6 +91,11 @@ const faults: [string, (evidence: Changeable) => void, string][] = [
     },
     'not those that were submitted',
   ],
+  [
+    'another consent',
+    ({ application }) => Object.assign(application.consent ?? {}, { purpose: 'MARKETING' }),
+    'not those that were submitted',
+  ],
 ];
 
 test.for(faults)('finds %s', async ([, change, expected]) => {

@@ -1,13 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  printEvidence,
-  type Verification,
-  verifyEvidence,
-  verifyEvidenceFile,
-  withShippedPolicies,
-} from '@prequal/evidence';
+import { printEvidence, type Verification, verifyEvidence, verifyEvidenceFile } from '@prequal/evidence';
 import { type Database, readEvidence } from '@prequal/persistence';
 import type { Evidence } from '@prequal/schema';
 import { UsageError } from './usage-error.ts';
@@ -58,12 +52,11 @@ function parse(args: string[]) {
 
 async function exportTo({ openDatabase, say, now }: AuditDeps, applicationId: string, file: string): Promise<boolean> {
   await using database = await openDatabase();
-  const stored = await readEvidence(database, applicationId);
-  if (!stored) {
+  const evidence = await readEvidence(database, applicationId);
+  if (!evidence) {
     say('There is no application with this id.');
     return false;
   }
-  const evidence = withShippedPolicies(stored);
   await writeFile(file, printEvidence(evidence, now()), { flag: 'wx' });
   say(`Written to ${file}`);
   tell({ ...(await verifyEvidence(evidence)), evidence }, say);

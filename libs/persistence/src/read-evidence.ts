@@ -1,5 +1,4 @@
 import type { Evidence } from '@prequal/schema';
-import type { Kysely } from 'kysely';
 import { type Database, sql } from './database.ts';
 
 /** All that is stored of one application's decisions, as of one moment; undefined when there is no such application. */
@@ -12,7 +11,7 @@ export async function readEvidence(database: Database, applicationId: string): P
     .execute(async (snapshot) => {
       const { rows } = await sql<Evidence['application']>`
         select a.id, a.monthly_income_inr::text as "monthlyIncomeInr", a.loan_amount_inr::text as "loanAmountInr",
-          a.loan_type as "loanType", a.status, a.cibil_score as "cibilScore", a.version, ${instant('a.created_at')} as "createdAt",
+          a.loan_type as "loanType", a.consent, a.status, a.cibil_score as "cibilScore", a.version, ${instant('a.created_at')} as "createdAt",
           encode(a.event_hash, 'hex') as "eventHash", exists (select from erasures r where r.application_id = a.id) as erased
         from applications a where a.id = ${applicationId}`.execute(snapshot);
       const [application] = rows;
@@ -27,24 +26,13 @@ export async function readEvidence(database: Database, applicationId: string): P
           policy_version as "policyVersion", policy_hash as "policyHash", inputs, bureau_report as "bureauReport", reasons,
           ${instant('decided_at')} as "decidedAt"
         from decisions where application_id = ${applicationId} order by version`.execute(snapshot);
-      const policies = await findPolicies(
+      const hashes = decisions.flatMap(({ policyHash }) => policyHash ?? []);
+      const { rows: policies } = await sql<Evidence['policies'][number]>`
+        select version, hash, document from policies where hash = any(${hashes}::text[]) order by version`.execute(
         snapshot,
-        decisions.flatMap(({ policyHash }) => policyHash ?? []),
       );
       return { application, events, decisions, policies };
     });
-}
-
-async function findPolicies(snapshot: Kysely<unknown>, hashes: string[]): Promise<Evidence['policies']> {
-  const { rows: known } = await sql<{ exists: boolean }>`select to_regclass('policies') is not null as exists`.execute(
-    snapshot,
-  );
-  if (known[0]?.exists !== true) return [];
-  const { rows } = await sql<Evidence['policies'][number]>`
-    select version, hash, document from policies where hash = any(${hashes}::text[]) order by version`.execute(
-    snapshot,
-  );
-  return rows;
 }
 
 /** As `Date.toISOString` writes it. */

@@ -56,8 +56,8 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'decisioning/src/on-credit-report-generated.ts',
-        from: "return status === 'PENDING' || given_up;",
-        to: 'return true;',
+        from: '!isOpen(application) || ',
+        to: '',
       },
       {
         file: 'libs/persistence/src/record-decisions.ts',
