@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Database, sql } from '@prequal/persistence';
-import { gaugeOf, type Logger, type Registry } from '@prequal/service';
+import { type Database, inTransaction, sql } from '@prequal/persistence';
+import { gaugeOf, type Logger, type Registry, repeatedly } from '@prequal/service';
 
 export type EraseCopiesOptions = {
   database: Database;
@@ -23,7 +22,6 @@ const againAfterMs = [60_000, 15 * 60_000];
  */
 export function startErasingCopies(options: EraseCopiesOptions): AsyncDisposable {
   const { database, eraseMessages, isBrokerConnected, log, metrics } = options;
-  const stopping = new AbortController();
   gaugeOf(
     metrics,
     { name: 'prequal_erasures_open', help: 'Erased applications of which copies may still be in the streams' },
@@ -38,42 +36,29 @@ export function startErasingCopies(options: EraseCopiesOptions): AsyncDisposable
 
   /** Answers whether there may be more. */
   async function eraseSome(): Promise<boolean> {
-    return database
-      .sql()
-      .transaction()
-      .execute(async (transaction) => {
-        const { rows } = await sql<{ id: string }>`
+    return inTransaction(database, async (within) => {
+      const { rows } = await sql<{ id: string }>`
           select application_id as id from erasures where purge_at <= now()
-          order by purge_at limit ${batch} for update skip locked`.execute(transaction);
-        const outcomes = await Promise.allSettled(rows.map(({ id }) => eraseMessages(id)));
-        const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ id }) => id);
-        const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-        if (failure) log.warn({ err: failure.reason }, 'copies of erased data not deleted, will be tried again');
-        await sql`
+          order by purge_at limit ${batch} for update skip locked`.execute(within.sql());
+      if (rows.length === 0) return false;
+      const outcomes = await Promise.allSettled(rows.map(({ id }) => eraseMessages(id)));
+      const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ id }) => id);
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure) log.warn({ err: failure.reason }, 'copies of erased data not deleted, will be tried again');
+      await sql`
           update erasures set purges = purges + 1,
             purge_at = now() + (${againAfterMs}::integer[])[purges + 1] * interval '1 millisecond'
-          where application_id = any(${done}::uuid[])`.execute(transaction);
-        return rows.length === batch && done.length === rows.length;
-      });
+          where application_id = any(${done}::uuid[])`.execute(within.sql());
+      return rows.length === batch && done.length === rows.length;
+    });
   }
 
-  async function forever(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      try {
-        while (isBrokerConnected() && !stopping.signal.aborted && (await eraseSome()));
-      } catch (error) {
-        log.warn({ err: error }, 'erasures not looked for, will be tried again');
-      }
-      const pauseMs = everyMs * (0.5 + Math.random());
-      await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+  return repeatedly(async (stopping) => {
+    try {
+      while (isBrokerConnected() && !stopping.aborted && (await eraseSome()));
+    } catch (error) {
+      log.warn({ err: error }, 'erasures not looked for, will be tried again');
     }
-  }
-
-  const running = forever();
-  return {
-    [Symbol.asyncDispose]: async () => {
-      stopping.abort();
-      await running;
-    },
-  };
+    return everyMs * (0.5 + Math.random());
+  });
 }

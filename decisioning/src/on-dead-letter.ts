@@ -1,6 +1,7 @@
 import { type DeadLetter, toMessage } from '@prequal/messaging';
 import {
   type Database,
+  inTransaction,
   lastEventHash,
   type OutboxMessage,
   type Relay,
@@ -33,14 +34,10 @@ const reasons: DecisionReason[] = [
 export async function onDeadLetter(deps: DeadLetterDeps, deadLetter: DeadLetter): Promise<void> {
   const { database, relay, log } = deps;
   const { id: deadLetterId, consumer, errorClass, applicationId } = deadLetter;
-  const announcements = await database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const within = { sql: () => transaction };
-      if (!(await insert(within, deadLetter))) return undefined;
-      return applicationId === undefined ? [] : referToUnderwriter(deps, within, applicationId, deadLetter);
-    });
+  const announcements = await inTransaction(database, async (within) => {
+    if (!(await insert(within, deadLetter))) return undefined;
+    return applicationId === undefined ? [] : referToUnderwriter(deps, within, applicationId, deadLetter);
+  });
   if (announcements === undefined) return;
   relay.send(announcements);
   deps.countDeadLetter(deadLetter);

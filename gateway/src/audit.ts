@@ -1,5 +1,5 @@
 import { verifyEvidence } from '@prequal/evidence';
-import { type Database, lastEventHash, readEvidence, sql } from '@prequal/persistence';
+import { type Database, inTransaction, lastEventHash, readEvidence, sql } from '@prequal/persistence';
 import {
   type ApplicationStatus,
   type ChainedEvent,
@@ -54,38 +54,35 @@ async function eraseApplicant(
   { subject, trace }: Auditor,
 ): Promise<void> {
   const actor = `auditor:${subject}`;
-  const isNew = await database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const { rows } = await sql<Erasable>`
+  const isNew = await inTransaction(database, async (within) => {
+    const { rows } = await sql<Erasable>`
         select a.status, a.version, ${lastEventHash()} as event_hash, a.applicant_name, a.pan_masked = ${erasedPan} as is_erased,
           now()::timestamptz(3) as now
-        from applications a where a.id = ${applicationId} for update`.execute(transaction);
-      const application = rows[0];
-      if (!application) throw notFound();
-      if (application.is_erased) return false;
-      if (application.status === 'PENDING') {
-        throw new Refusal('STILL_PENDING', 'This application is not decided yet. Erase it when it is.');
-      }
-      refuseName(reason, application.applicant_name);
-      const event: ChainedEvent = {
-        id: newId(),
-        applicationId,
-        version: application.version,
-        kind: 'ERASURE',
-        status: application.status,
-        actor,
-        reasons: [{ code: 'APPLICANT_ERASED', message: reason }],
-        payload: {},
-        occurredAt: new Date(application.now).toISOString(),
-        decisionHash: null,
-        previousHash: application.event_hash,
-      };
-      await append({ sql: () => transaction }, event);
-      await sql`select erase_personal_data(${applicationId}, ${actor})`.execute(transaction);
-      return true;
-    });
+        from applications a where a.id = ${applicationId} for update`.execute(within.sql());
+    const application = rows[0];
+    if (!application) throw notFound();
+    if (application.is_erased) return false;
+    if (application.status === 'PENDING') {
+      throw new Refusal('STILL_PENDING', 'This application is not decided yet. Erase it when it is.');
+    }
+    refuseName(reason, application.applicant_name);
+    const event: ChainedEvent = {
+      id: newId(),
+      applicationId,
+      version: application.version,
+      kind: 'ERASURE',
+      status: application.status,
+      actor,
+      reasons: [{ code: 'APPLICANT_ERASED', message: reason }],
+      payload: {},
+      occurredAt: new Date(application.now).toISOString(),
+      decisionHash: null,
+      previousHash: application.event_hash,
+    };
+    await append(within, event);
+    await sql`select erase_personal_data(${applicationId}, ${actor})`.execute(within.sql());
+    return true;
+  });
   if (isNew) log.info({ applicationId, ...trace }, 'personal data erased');
 }
 

@@ -1,5 +1,5 @@
 import { toMessage } from '@prequal/messaging';
-import { type Database, lastEventHash, type Relay, recordDecisions, sql } from '@prequal/persistence';
+import { type Database, inTransaction, lastEventHash, type Relay, recordDecisions, sql } from '@prequal/persistence';
 import { type ApplicationStatus, createEvent, Refusal, type Review, reviewLimits } from '@prequal/schema';
 import type { ReviewResolution } from '@prequal/schema/graphql';
 import { childOf, inBatches, type Logger, type Trace } from '@prequal/service';
@@ -95,60 +95,56 @@ async function resolveReview(
   { subject, trace }: Underwriter,
 ): Promise<void> {
   const reasons = [{ code: reasonCode, message: comment }];
-  const message = await database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const within = { sql: () => transaction };
-      const { rows: claims } = await sql`
+  const message = await inTransaction(database, async (within) => {
+    const { rows: claims } = await sql`
         select 1 from review_claims
         where application_id = ${applicationId} and claimed_by = ${subject} and expires_at > now()
-        for update`.execute(transaction);
-      const { rows } = await sql<InReview>`
+        for update`.execute(within.sql());
+    const { rows } = await sql<InReview>`
         select a.status, a.version, ${lastEventHash()} as event_hash, a.cibil_score, a.correlation_id, d.policy_version,
           d.policy_hash, now()::timestamptz(3) as now
         from applications a left join decisions d on d.application_id = a.id and d.version = a.version
-        where a.id = ${applicationId} for update of a`.execute(transaction);
-      const application = rows[0];
-      if (!application) throw notFound();
-      if (application.status !== 'MANUAL_REVIEW') throw notInReview();
-      if (claims.length === 0) {
-        throw new Refusal('NOT_CLAIMED', 'You do not hold this application, or no longer. Claim it first.');
-      }
-      const decidedAt = new Date(application.now);
-      const event = createEvent('statusChanged', {
-        id: newId(),
-        source: 'gateway',
-        applicationId,
-        time: decidedAt,
-        trace: { correlationId: application.correlation_id, traceparent: childOf(trace.traceparent) },
-        data: { status: outcome, version: application.version + 1, cibilScore: application.cibil_score, reasons },
-      });
-      const announced = toMessage('statusChanged', event);
-      const written = await recordDecisions(within, [
-        {
-          applicationId,
-          version: application.version,
-          eventHash: application.event_hash,
-          outcome,
-          decidedBy: 'UNDERWRITER',
-          actor: `underwriter:${subject}`,
-          // Of the policy that referred it to a person.
-          policy:
-            application.policy_version === null || application.policy_hash === null
-              ? null
-              : { version: application.policy_version, hash: application.policy_hash },
-          cibilScore: application.cibil_score,
-          reasons,
-          inputs: {},
-          report: null,
-          decidedAt,
-          message: announced,
-        },
-      ]);
-      if (!written.has(applicationId)) throw notInReview();
-      return announced;
+        where a.id = ${applicationId} for update of a`.execute(within.sql());
+    const application = rows[0];
+    if (!application) throw notFound();
+    if (application.status !== 'MANUAL_REVIEW') throw notInReview();
+    if (claims.length === 0) {
+      throw new Refusal('NOT_CLAIMED', 'You do not hold this application, or no longer. Claim it first.');
+    }
+    const decidedAt = new Date(application.now);
+    const event = createEvent('statusChanged', {
+      id: newId(),
+      source: 'gateway',
+      applicationId,
+      time: decidedAt,
+      trace: { correlationId: application.correlation_id, traceparent: childOf(trace.traceparent) },
+      data: { status: outcome, version: application.version + 1, cibilScore: application.cibil_score, reasons },
     });
+    const announced = toMessage('statusChanged', event);
+    const written = await recordDecisions(within, [
+      {
+        applicationId,
+        version: application.version,
+        eventHash: application.event_hash,
+        outcome,
+        decidedBy: 'UNDERWRITER',
+        actor: `underwriter:${subject}`,
+        // Of the policy that referred it to a person.
+        policy:
+          application.policy_version === null || application.policy_hash === null
+            ? null
+            : { version: application.policy_version, hash: application.policy_hash },
+        cibilScore: application.cibil_score,
+        reasons,
+        inputs: {},
+        report: null,
+        decidedAt,
+        message: announced,
+      },
+    ]);
+    if (!written.has(applicationId)) throw notInReview();
+    return announced;
+  });
   relay.send([message]);
   log.info({ applicationId, status: outcome, ...trace }, 'review resolved');
 }

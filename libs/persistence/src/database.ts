@@ -43,6 +43,17 @@ const probeTimeoutMs = 2_000;
  */
 const sessionSettings = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off';
 
+/** Does all of it in one transaction, or nothing. */
+export function inTransaction<Result>(
+  database: Pick<Database, 'sql'>,
+  work: (within: Pick<Database, 'sql'>) => Promise<Result>,
+): Promise<Result> {
+  return database
+    .sql()
+    .transaction()
+    .execute((transaction) => work({ sql: () => transaction }));
+}
+
 /** Opens the pool. Nothing it logs holds a statement or a value. */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { connectTimeoutMs = 5_000, statementTimeoutMs = 5_000, log } = options;

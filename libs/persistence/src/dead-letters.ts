@@ -1,5 +1,5 @@
 import { consumers, type DeadLetter, type DeadLetterState, events, Refusal } from '@prequal/schema';
-import { type Database, sql } from './database.ts';
+import { type Database, inTransaction, sql } from './database.ts';
 
 /** A dead letter with what else is known of it. Its payload is read by `findDeadLetter` alone. */
 export type StoredDeadLetter = DeadLetter & { correlationId: string | null };
@@ -60,20 +60,16 @@ export async function replayDeadLetter(
   database: Database,
   { id, by, messageId }: Resolution & { messageId: string },
 ): Promise<StoredDeadLetter> {
-  return database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const within = { sql: () => transaction };
-      const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
-      const message = replayable(resolved);
-      await sql`
+  return inTransaction(database, async (within) => {
+    const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
+    const message = replayable(resolved);
+    await sql`
         insert into outbox (id, application_id, subject, message)
         values (${messageId}, ${resolved.applicationId ?? messageId}, ${resolved.subject},
-          ${withId(message, messageId)})`.execute(transaction);
-      const { payload: _, ...deadLetter } = resolved;
-      return deadLetter;
-    });
+          ${withId(message, messageId)})`.execute(within.sql());
+    const { payload: _, ...deadLetter } = resolved;
+    return deadLetter;
+  });
 }
 
 /** What a replay would do, without doing it. Throws the same `Refusal`. */

@@ -1,6 +1,6 @@
 import { policyHash, shippedPolicies } from '@prequal/policy';
 import { type Policy, type PolicyMode, Refusal, validationFailed } from '@prequal/schema';
-import { type Database, sql } from './database.ts';
+import { type Database, inTransaction, sql } from './database.ts';
 
 type Queries = Pick<Database, 'sql'>;
 
@@ -46,18 +46,14 @@ export async function storePolicy(
   database: Database,
   { version, hash, document, by }: Pick<Policy, 'version' | 'hash' | 'document'> & { by: string },
 ): Promise<Policy> {
-  return database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const within = { sql: () => transaction };
-      const { rows } = await sql<{ version: string }>`
+  return inTransaction(database, async (within) => {
+    const { rows } = await sql<{ version: string }>`
         insert into policies (version, mode, hash, document, created_by)
         values (${version}, 'INACTIVE', ${hash}, ${document}, ${by})
-        on conflict (version) do nothing returning version`.execute(transaction);
-      if (rows[0]) await recordChange(within, version, 'INACTIVE', by);
-      return (await findSamePolicy(within, { version, hash })) ?? findPolicy(within, version);
-    });
+        on conflict (version) do nothing returning version`.execute(within.sql());
+    if (rows[0]) await recordChange(within, version, 'INACTIVE', by);
+    return (await findSamePolicy(within, { version, hash })) ?? findPolicy(within, version);
+  });
 }
 
 /**
@@ -69,24 +65,19 @@ export async function setPolicyMode(
   database: Database,
   { version, mode, by }: Pick<Policy, 'version' | 'mode'> & { by: string },
 ): Promise<Policy> {
-  return database
-    .sql()
-    .transaction()
-    .execute(async (transaction) => {
-      const within = { sql: () => transaction };
-      await sql`select pg_advisory_xact_lock(${lockId})`.execute(transaction);
-      const policy = await findPolicy(within, version);
-      if (policy.mode === mode) return policy;
-      if (policy.mode === 'ACTIVE') {
-        const message =
-          'would leave no policy that decides; make another version ACTIVE, and this one becomes INACTIVE';
-        throw validationFailed([{ path: ['mode'], code: 'INVALID_VALUE', message }]);
-      }
-      if (mode !== 'INACTIVE') await makeInactive(within, mode, by);
-      await sql`update policies set mode = ${mode} where version = ${version}`.execute(transaction);
-      await recordChange(within, version, mode, by);
-      return { ...policy, mode };
-    });
+  return inTransaction(database, async (within) => {
+    await sql`select pg_advisory_xact_lock(${lockId})`.execute(within.sql());
+    const policy = await findPolicy(within, version);
+    if (policy.mode === mode) return policy;
+    if (policy.mode === 'ACTIVE') {
+      const message = 'would leave no policy that decides; make another version ACTIVE, and this one becomes INACTIVE';
+      throw validationFailed([{ path: ['mode'], code: 'INVALID_VALUE', message }]);
+    }
+    if (mode !== 'INACTIVE') await makeInactive(within, mode, by);
+    await sql`update policies set mode = ${mode} where version = ${version}`.execute(within.sql());
+    await recordChange(within, version, mode, by);
+    return { ...policy, mode };
+  });
 }
 
 /** What every installation starts with; what is there already stays as people have set it. */

@@ -1,7 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { LoanType } from '@prequal/schema';
-import { Counter, type Logger, type Registry } from '@prequal/service';
-import { type Database, sql } from './database.ts';
+import { Counter, type Logger, type Registry, repeatedly } from '@prequal/service';
+import { type Database, inTransaction, sql } from './database.ts';
 import type { OutboxMessage, Relay } from './relay.ts';
 
 /** An application that waits for a decision which no message will bring, with all its message is made of. */
@@ -46,17 +45,13 @@ export function startReconciler(options: ReconcilerOptions): AsyncDisposable {
     help: 'PENDING applications that were given back to the queue because no message was known to be under way',
     registers: [metrics],
   });
-  const stopping = new AbortController();
 
   async function reconcile(): Promise<number> {
-    const messages = await database
-      .sql()
-      .transaction()
-      .execute(async (transaction) => {
-        const { rows: locked } = await sql<{ ours: boolean }>`
-          select pg_try_advisory_xact_lock(${lockId}) as ours`.execute(transaction);
-        if (locked[0]?.ours !== true) return [];
-        const { rows } = await sql<Stranded>`
+    const messages = await inTransaction(database, async (within) => {
+      const { rows: locked } = await sql<{ ours: boolean }>`
+          select pg_try_advisory_xact_lock(${lockId}) as ours`.execute(within.sql());
+      if (locked[0]?.ours !== true) return [];
+      const { rows } = await sql<Stranded>`
           select a.id, e.id as "eventId", a.pan_ciphertext as "panCiphertext", a.correlation_id as "correlationId",
             a.monthly_income_inr as "monthlyIncomeInr", a.loan_amount_inr as "loanAmountInr", a.loan_type as "loanType",
             a.created_at as "createdAt"
@@ -66,11 +61,11 @@ export function startReconciler(options: ReconcilerOptions): AsyncDisposable {
           where a.status = 'PENDING' and a.created_at < now() - ${afterMs} * interval '1 millisecond'
             and (r.next_at is null or r.next_at < now())
             and not exists (select 1 from outbox o where o.application_id = a.id)
-          order by a.created_at limit ${batch} for update of a skip locked`.execute(transaction);
-        if (rows.length === 0) return [];
-        const sent = rows.map((row) => options.toMessage(row));
-        const ids = rows.map((row) => row.id);
-        await sql`
+          order by a.created_at limit ${batch} for update of a skip locked`.execute(within.sql());
+      if (rows.length === 0) return [];
+      const sent = rows.map((row) => options.toMessage(row));
+      const ids = rows.map((row) => row.id);
+      await sql`
           with queued as (
             insert into outbox (id, application_id, subject, message)
             select * from unnest(${sent.map(({ id }) => id)}::uuid[], ${ids}::uuid[],
@@ -80,10 +75,10 @@ export function startReconciler(options: ReconcilerOptions): AsyncDisposable {
           select id, 1, now() + ${afterMs} * interval '1 millisecond' from unnest(${ids}::uuid[]) as t (id)
           on conflict (application_id) do update set times = r.times + 1,
             next_at = now() + least(${longestMs}, ${afterMs} * power(2, least(r.times, 30))) * interval '1 millisecond'`.execute(
-          transaction,
-        );
-        return sent;
-      });
+        within.sql(),
+      );
+      return sent;
+    });
     relay.send(messages);
     if (messages.length > 0) {
       reconciled.inc(messages.length);
@@ -95,24 +90,13 @@ export function startReconciler(options: ReconcilerOptions): AsyncDisposable {
     return messages.length;
   }
 
-  async function forever(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      let found = 0;
-      try {
-        found = await reconcile();
-      } catch (error) {
-        log.warn({ err: error }, 'applications not reconciled, will be tried again');
-      }
-      const pauseMs = found === batch ? 0 : (afterMs / 4) * (0.5 + Math.random());
-      await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+  return repeatedly(async () => {
+    let found = 0;
+    try {
+      found = await reconcile();
+    } catch (error) {
+      log.warn({ err: error }, 'applications not reconciled, will be tried again');
     }
-  }
-
-  const running = forever();
-  return {
-    [Symbol.asyncDispose]: async () => {
-      stopping.abort();
-      await running;
-    },
-  };
+    return found === batch ? 0 : (afterMs / 4) * (0.5 + Math.random());
+  });
 }

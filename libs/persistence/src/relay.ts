@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type EventName, events } from '@prequal/schema';
 import { Counter, gaugeOf, inBatches, type Logger, type Registry } from '@prequal/service';
-import { type Database, sql } from './database.ts';
+import { type Database, inTransaction, sql } from './database.ts';
 
 /** A row of the outbox: an event that is committed and not yet known to be in its stream. */
 export type OutboxMessage = { id: string; subject: string; message: string };
@@ -87,22 +87,19 @@ export function createRelay({ database, publishes, publish, isBrokerConnected, l
    * broker refuses, so that they hold up no others; other sweepers skip the rows that this one has locked.
    */
   async function sweepOnce(after: string): Promise<string | undefined> {
-    return database
-      .sql()
-      .transaction()
-      .execute(async (transaction) => {
-        const { rows } = await sql<OutboxMessage>`
+    return inTransaction(database, async (within) => {
+      const { rows } = await sql<OutboxMessage>`
         select id, subject, message from outbox
         where created_at < now() - ${graceMs} * interval '1 millisecond' and id > ${after}::uuid
           and subject like any(${ours}::text[])
-        order by id limit ${sweepBatch} for update skip locked`.execute(transaction);
-        const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
-        const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
-        if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(transaction);
-        if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
-        published.inc({ way: 'sweeper' }, done.length);
-        return rows.length === sweepBatch ? rows.at(-1)?.id : undefined;
-      });
+        order by id limit ${sweepBatch} for update skip locked`.execute(within.sql());
+      const outcomes = await Promise.allSettled(rows.map((row) => publish(row)));
+      const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map((row) => row.id);
+      if (done.length > 0) await sql`delete from outbox where id = any(${done}::uuid[])`.execute(within.sql());
+      if (rows.length > 0) log.info({ found: rows.length, published: done.length }, 'outbox swept');
+      published.inc({ way: 'sweeper' }, done.length);
+      return rows.length === sweepBatch ? rows.at(-1)?.id : undefined;
+    });
   }
 
   async function sweepForever(): Promise<void> {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Database, sql } from './database.ts';
+import { type Database, inTransaction, sql } from './database.ts';
 
 /** What is stored of one PAN. Of an erased one there is nothing to renew. */
 export type StoredPan = { id: string; ciphertext: Buffer; index: Buffer };
@@ -33,32 +33,28 @@ export async function rotateKeys(options: RotateOptions): Promise<Rotated> {
 
   /** One batch beyond `after`; answers its last id, and undefined at the end. */
   async function renewSome(after: string): Promise<string | undefined> {
-    return database
-      .sql()
-      .transaction()
-      .execute(async (transaction) => {
-        const { rows } = await sql<StoredPan>`
+    return inTransaction(database, async (within) => {
+      const { rows } = await sql<StoredPan>`
           select id, pan_ciphertext as ciphertext, pan_index as index from applications
           where id > ${after}::uuid and pan_ciphertext <> '' order by id limit ${batch} for update skip locked`.execute(
-          transaction,
-        );
-        const stale = staleOf(rows);
-        if (stale.length > 0) {
-          const fresh = stale.map((change) => change.fresh);
-          await sql`
+        within.sql(),
+      );
+      const stale = staleOf(rows);
+      if (stale.length > 0) {
+        const fresh = stale.map((change) => change.fresh);
+        await sql`
             update applications a set pan_ciphertext = f.ciphertext, pan_index = f.index
             from unnest(${fresh.map((pan) => pan.id)}::uuid[], ${fresh.map((pan) => pan.ciphertext)}::bytea[],
               ${fresh.map((pan) => pan.index)}::bytea[]) as f (id, ciphertext, index)
-            where a.id = f.id`.execute(transaction);
-        }
-        return { rows, stale };
-      })
-      .then(({ rows, stale }) => {
-        total.looked += rows.length;
-        total.reencrypted += stale.filter(({ old, fresh }) => !old.ciphertext.equals(fresh.ciphertext)).length;
-        total.reindexed += stale.filter(({ old, fresh }) => !old.index.equals(fresh.index)).length;
-        return rows.at(-1)?.id;
-      });
+            where a.id = f.id`.execute(within.sql());
+      }
+      return { rows, stale };
+    }).then(({ rows, stale }) => {
+      total.looked += rows.length;
+      total.reencrypted += stale.filter(({ old, fresh }) => !old.ciphertext.equals(fresh.ciphertext)).length;
+      total.reindexed += stale.filter(({ old, fresh }) => !old.index.equals(fresh.index)).length;
+      return rows.at(-1)?.id;
+    });
   }
 
   function staleOf(rows: readonly StoredPan[]): { old: StoredPan; fresh: StoredPan }[] {
