@@ -5,7 +5,7 @@ import type { ClientTls, Logger } from '@prequal/service';
 import { type Kysely, sql } from 'kysely';
 import { entities } from './entities.ts';
 import { migrations } from './migrations/index.ts';
-import { PreparingClient } from './preparing-client.ts';
+import { Session } from './session.ts';
 import { sslOf } from './ssl.ts';
 
 export { sql };
@@ -65,7 +65,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     // A new session's first statements take twenty times as long as later ones: sessions are kept.
     pool: { min: 0, max: options.poolMax, idleTimeoutMillis: sessionIdleMs },
     driverOptions: {
-      Client: PreparingClient,
+      Client: Session,
       ...sslOf(options),
       application_name: options.applicationName,
       options: sessionSettings,

@@ -38,7 +38,7 @@ export function isDatabaseAway(error: unknown): boolean {
   if (awayCodes.has(code) || code.startsWith('08')) return true;
   // pg has no code for these.
   if (
-    /^(Connection terminated|Connection ended unexpectedly|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/.test(
+    /^(Connection terminated|Connection ended unexpectedly|timeout exceeded when trying to connect|Query read timeout|Client was closed and is not queryable|Client has encountered a connection error)/.test(
       error.message,
     )
   )
