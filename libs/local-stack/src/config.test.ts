@@ -34,6 +34,13 @@ test('port 0 becomes a free one that a restarted service keeps', async () => {
   for (const port of Object.values(ports)) expect(await isPortFree(port)).toBe(true);
 });
 
+test('no port is promised twice before anybody listens on it', async () => {
+  const ports: number[] = [];
+  // With so many of the range, chance alone would give one of them twice.
+  while (ports.length < 1_000) ports.push(await freePort());
+  expect(new Set(ports).size).toBe(ports.length);
+});
+
 test('an occupied port is an error that names the variable', async () => {
   const other = createServer();
   await new Promise<void>((resolve) => {

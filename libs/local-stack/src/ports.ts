@@ -7,6 +7,9 @@ import { createServer } from 'node:net';
 const lowest = 20_000;
 const highest = 32_000;
 
+/** Ports that this process has promised, with the file that remembers each: who is to listen there may not do so yet. */
+const promised = new Map<number, string>();
+
 /** True when a server could listen there now. Another error than "in use" (no such address) throws. */
 export async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   const server = createServer();
@@ -24,11 +27,17 @@ export async function isPortFree(port: number, host = '127.0.0.1'): Promise<bool
   return true;
 }
 
-/** A port nobody listens on at this moment, from a range that outgoing connections do not use. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
+/**
+ * A port nobody listens on at this moment, from a range that outgoing connections do not use. Never the same
+ * one twice in this process.
+ */
+export async function freePort(host = '127.0.0.1', rememberedIn = ''): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = lowest + Math.floor(Math.random() * (highest - lowest));
+    if (promised.has(port)) continue;
+    promised.set(port, rememberedIn);
     if (await isPortFree(port, host)) return port;
+    promised.delete(port);
   }
   throw new Error(`No free port found between ${lowest} and ${highest} on ${host}.`);
 }
@@ -41,9 +50,13 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
 export async function rememberedPort(file: string, taken: readonly number[] = []): Promise<number> {
   const port = Number(await readFile(file, 'utf8').catch(() => ''));
   const usable = Number.isInteger(port) && port > 0 && port < 65_536 && !taken.includes(port);
-  if (usable && (await isPortFree(port))) return port;
-  let other = await freePort();
-  while (taken.includes(other)) other = await freePort();
+  const isOurs = (promised.get(port) ?? file) === file;
+  if (usable && isOurs && (await isPortFree(port))) {
+    promised.set(port, file);
+    return port;
+  }
+  let other = await freePort(undefined, file);
+  while (taken.includes(other)) other = await freePort(undefined, file);
   await writeFile(file, `${other}\n`);
   return other;
 }

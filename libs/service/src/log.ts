@@ -35,7 +35,7 @@ const censor = '[redacted]';
 const allowed = new Set(
   `service url reason stopLimitMs open problem behaviour correlationId traceparent
   applicationId deadLetterId status consumer subject errorClass attempt delayMs
-  watchers found published applications breakerResetMs`.split(/\s+/),
+  watchers found published applications breakerResetMs policyVersion mode`.split(/\s+/),
 );
 
 /** pino asks no formatter for what a child logger repeats on each line. Its children inherit this. */
