@@ -34,6 +34,15 @@ function asGraphQLError(error: unknown): GraphQLError {
   return new GraphQLError('', { originalError: error instanceof Error ? error : new Error('not an Error was thrown') });
 }
 
+/** A result as its client is told it, after everything that the document itself may have been refused for. */
+export function finished<Result>(result: Result): Result {
+  if (typeof result !== 'object' || result === null || !('errors' in result) || !Array.isArray(result.errors)) {
+    return result;
+  }
+  const errors = result.errors as readonly GraphQLError[];
+  return { ...result, errors: errors.map(withoutPan).map(withOwnStatus) };
+}
+
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
 export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestContext, RequestFacts> {
   return {
@@ -51,9 +60,7 @@ export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestCo
       setParseFn((source: string, options: ParseOptions) => gate.parse(parse, source, options, address));
     },
     onResultProcess(answer) {
-      const { result } = answer;
-      if (isAsyncIterable(result) || Array.isArray(result) || !result.errors) return;
-      answer.setResult({ ...result, errors: result.errors.map(withoutPan).map(withOwnStatus) });
+      answer.setResult(finished(answer.result));
     },
     onValidate({ setValidationFn }) {
       setValidationFn(gate.validate);

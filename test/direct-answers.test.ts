@@ -1,0 +1,69 @@
+import { startGateway } from '@prequal/gateway';
+import { expect } from 'vitest';
+import { inProduction, unknownId } from './edge.ts';
+import { goodInput, lookUpDocument, submitDocument, test } from './stack.ts';
+
+/** Everything that a client can tell, but for what differs from one request to the next. */
+async function ask(url: string, accept: string, sent: unknown, headers: Record<string, string>) {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept, ...headers },
+    body: typeof sent === 'string' ? sent : JSON.stringify(sent),
+  });
+  const told = Object.fromEntries(answer.headers);
+  for (const name of ['date', 'x-correlation-id', 'content-length', 'transfer-encoding']) delete told[name];
+  const text = await answer.text();
+  return { status: answer.status, headers: told, text: text.replaceAll(/"correlationId":"[^"]*"/g, '') };
+}
+
+const key = { idempotencyKey: 'asked in both ways' };
+
+test.for<[string, unknown, Record<string, string>?]>([
+  ['a query', { query: '{ __typename }' }],
+  ['an application that is not there', { query: lookUpDocument, variables: { id: unknownId } }],
+  ['a submission', { query: submitDocument, variables: { input: { ...goodInput, ...key } } }],
+  [
+    'a key with another input',
+    { query: submitDocument, variables: { input: { ...goodInput, loanType: 'HOME', ...key } } },
+  ],
+  ['faults of the input', { query: submitDocument, variables: { input: { ...goodInput, panNumber: 'ABCDE1234' } } }],
+  ['no variables', { query: submitDocument }],
+  ['a syntax error', { query: '{' }],
+  ['a PAN in a wrong place', { query: '{ ABCDE1234F }' }],
+  ['an unknown field', { query: '{ unknown }' }],
+  ['an empty document', { query: '' }],
+  ['an unknown operation', { query: 'query A { __typename }', operationName: 'B' }],
+  ['two operations', { query: 'query A { __typename } query B { __typename }' }],
+  ['variables that are none', { query: '{ __typename }', variables: [1] }],
+  ['extensions that are none', { query: '{ __typename }', extensions: 'x' }],
+  ['a parameter too many', { query: '{ __typename }', more: true }],
+  ['a batch', [{ query: '{ __typename }' }]],
+  ['no JSON', '{'],
+  ['a subscription', { query: `subscription { applicationStatus(id: "${unknownId}") { status } }` }],
+  ['what needs a token', { query: '{ policies { version } }' }],
+  ['a forged token', { query: '{ __typename }' }, { authorization: 'Bearer a.b.c' }],
+  ['no token at all', { query: '{ __typename }' }, { authorization: 'Basic x' }],
+  ['a document that costs too much', { query: `{ ${'a: __typename '.repeat(40)} }` }],
+])('%s is answered in the same words, whichever way', async ([, sent, headers = {}], { stack }) => {
+  // Once before: a submission is a replay both times.
+  await ask(stack.client.url, 'application/json', sent, headers);
+  const direct = await ask(stack.client.url, 'application/json', sent, headers);
+  const through = await ask(stack.client.url, 'application/json, application/json', sent, headers);
+  expect(direct).toEqual(through);
+  expect(await ask(stack.client.url, '*/*', sent, headers)).toEqual(direct);
+});
+
+test('so is what is beyond a limit', async ({ stack }) => {
+  const env = { ...inProduction(stack.envOf('gateway')), GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE: '20' };
+  await using gateway = await startGateway(env);
+  const sent = { query: `{ ${' '.repeat(20)} __typename }` };
+  const withoutTime = ({ text, ...rest }: { text: string }) => ({ ...rest, text: text.replace(/\d+(?=[},])/g, 'n') });
+  const [direct, through] = await Promise.all(
+    ['*/*', 'application/json, application/json'].map(async (accept) => {
+      const answer = await ask(`${gateway.url}/graphql`, accept, sent, {});
+      return { ...withoutTime(answer), headers: { ...answer.headers, 'retry-after': '' } };
+    }),
+  );
+  expect(direct).toMatchObject({ status: 429 });
+  expect(direct).toEqual(through);
+});
