@@ -5,22 +5,25 @@ import type { RequestContext, RequestFacts } from './context.ts';
 import { finished } from './graphql-plugin.ts';
 import { headerOf } from './http-request.ts';
 
+export type DirectType = 'application/json' | 'application/graphql-response+json';
+
 /**
- * True for what most clients send: a POST that takes one JSON answer, from no page of another origin. What is said
- * about it is said by the same library and the same plugins, `answerDirectly` only leaves out the layer that makes
- * web-standard requests and responses of Node's, which costs more than all the rest.
+ * As what the common request is answered: a POST that takes one JSON answer, from no page of another origin; undefined
+ * for any other. What is said about it is said by the same library and the same plugins, `answerDirectly` only leaves
+ * out the layer that makes web-standard requests and responses of Node's, which costs more than all the rest.
  */
-export function canBeAnsweredDirectly(request: IncomingMessage): boolean {
-  if (request.method !== 'POST' || headerOf(request, 'origin') !== undefined) return false;
-  const accept = headerOf(request, 'accept');
-  return accept === undefined || accept === '*/*' || accept === 'application/json';
+export function directTypeOf(request: IncomingMessage): DirectType | undefined {
+  if (request.method !== 'POST' || headerOf(request, 'origin') !== undefined) return undefined;
+  const accept = headerOf(request, 'accept') ?? '*/*';
+  if (accept === '*/*') return 'application/json';
+  return accept === 'application/json' || accept === 'application/graphql-response+json' ? accept : undefined;
 }
 
 /** Answers in one write. The body is known to be a JSON object with a document. */
 export async function answerDirectly(
   yoga: YogaServerInstance<RequestFacts, RequestContext>,
   { method, url = '' }: IncomingMessage,
-  body: string,
+  { body, type }: { body: string; type: DirectType },
   response: ServerResponse,
   facts: RequestFacts,
 ): Promise<void> {
@@ -36,7 +39,7 @@ export async function answerDirectly(
     if (!(error instanceof GraphQLError)) throw error;
     result = { errors: [error] };
   }
-  const answer = processRegularResult(finished(result) as never, { Response: Answer } as never, 'application/json');
+  const answer = processRegularResult(finished(result) as never, { Response: Answer } as never, type);
   const { text, status, headers } = answer as unknown as Answer;
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) }).end(text);
 }

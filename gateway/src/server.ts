@@ -6,7 +6,7 @@ import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
 import type { Allowances } from './allowances.ts';
-import { answerDirectly, canBeAnsweredDirectly } from './answer-directly.ts';
+import { answerDirectly, directTypeOf } from './answer-directly.ts';
 import { clientAddress } from './client-address.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
@@ -120,9 +120,8 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       atInstant(expiresAtMs, gone.signal, () => (streams || response.headersSent) && response.destroy());
     }
     const facts = { trace, viewer, synthetic, address, carries, gone: gone.signal };
-    if (pathOf(request) === graphqlPath && body !== undefined && canBeAnsweredDirectly(request)) {
-      return answerDirectly(serving.yoga, request, body, response, facts);
-    }
+    const type = pathOf(request) === graphqlPath ? directTypeOf(request) : undefined;
+    if (type && body !== undefined) return answerDirectly(serving.yoga, request, { body, type }, response, facts);
     await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
