@@ -216,6 +216,32 @@ test('tries that an outage of NATS itself ended are not counted', { timeout: 60_
   expect(await deadLetters(nats)).toEqual([]);
 });
 
+test('tries that ended because no dead letter could be stored are not counted', { timeout: 60_000 }, async ({
+  nats,
+}) => {
+  const event = report();
+  const { jsm } = await nats.broker.jetStream();
+  let tries = 0;
+  await using consumer = consuming(nats, {
+    retryDelaysMs: [],
+    handle: async ([first]) => {
+      tries += 1;
+      return [first && new Error('its own')];
+    },
+  });
+  // What it makes when it begins.
+  await vi.waitFor(() => expect(consumer.isConsuming()).toBe(true), 10_000);
+  await jsm.streams.delete('LOAN_DLQ');
+  await send(nats, event);
+  // More often than a handling may be left unfinished.
+  await vi.waitFor(() => expect(tries).toBe(5), 30_000);
+  await provision(jsm, provisioning);
+  await vi.waitFor(async () => {
+    expect((await deadLetters(nats)).map(({ errorClass }) => errorClass)).toEqual(['HANDLER_FAILED']);
+  }, 20_000);
+  await untilQuiet(nats);
+});
+
 test('an application that cannot be seen yet is waited for; one that never comes is dead-lettered', async ({
   nats,
 }) => {

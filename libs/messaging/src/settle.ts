@@ -121,7 +121,13 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
     if (!known.isOurs()) return 'late';
     const { notes } = known;
     await attempts.write(known.identity, { ...notes, unfinished: notes.unfinished + 1 });
-    return handle(known);
+    try {
+      return await handle(known);
+    } catch (error) {
+      // As it was before: this try does not count, whether its handler met the outage or what came after it.
+      if (isNobodysFault(error)) await attempts.restore(known.identity, notes);
+      throw error;
+    }
   }
 
   async function handle(known: Known<Item>): Promise<Outcome> {
@@ -142,11 +148,7 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
   async function afterFailure(known: Known<Item>, error: unknown): Promise<Outcome> {
     const { message, identity, notes } = known;
     if (!known.isOurs()) return 'late';
-    if (isNobodysFault(error)) {
-      // As it was before: this try does not count.
-      if (!isFirst(message)) await attempts.restore(identity, notes);
-      throw error;
-    }
+    if (isNobodysFault(error)) throw error;
     const failures = notes.failures + 1;
     const errorClass = classOf(error);
     const delays = retries[errorClass];
