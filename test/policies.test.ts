@@ -59,7 +59,7 @@ test('a policy is published, shadowed and made to decide under load; every decis
 }, async ({ stack, desk, database }) => {
   const [analyst, auditor] = [await desk.as('ana', 'analyst'), await desk.as('aldo', 'auditor')];
   // A second worker, which has to hear of the change as well.
-  await using _ = await startDecisioning(stack.envOf('decisioning'));
+  await using second = await startDecisioning(stack.envOf('decisioning'));
   const published = await analyst.request(publishDocument, {
     input: { version: 'seed-2', document: withMinimum(720) },
   });
@@ -75,6 +75,7 @@ test('a policy is published, shadowed and made to decide under load; every decis
   // What is submitted from here on is scored and decided after the change.
   const changedAt = ids.length + 4;
   await vi.waitFor(() => expect(ids.length).toBeGreaterThan(changedAt + 20), 10_000);
+  for (const id of ids.slice(changedAt, changedAt + 16)) await watchToEnd(stack.client, id);
   await setMode(analyst, 'seed-1', 'ACTIVE');
   stopped.abort();
   await loading;
@@ -85,6 +86,14 @@ test('a policy is published, shadowed and made to decide under load; every decis
   expect(rows).toHaveLength(ids.length);
   const versions = new Set(rows.map((row) => row.policy_version));
   expect(versions).toEqual(new Set(['seed-1', 'seed-2']));
+  // Both workers have decided.
+  const figures = await (await fetch(`${second.url}/metrics`)).text();
+  const decidedBySecond = [...figures.matchAll(/^prequal_decision_seconds_count{.*} (\d+)$/gm)].map(([, count]) =>
+    Number(count),
+  );
+  const sum = decidedBySecond.reduce((all, count) => all + count, 0);
+  expect(sum).toBeGreaterThan(0);
+  expect(sum).toBeLessThan(ids.length);
   // None is beside itself.
   expect(rows.filter((row) => row.shadow === row.policy_version)).toEqual([]);
   const madeBy = new Map(rows.map((row) => [row.id, row.policy_version]));
@@ -235,7 +244,7 @@ describe('simulating', () => {
     expect(Math.max(...waits)).toBeLessThan(1_000);
   });
 
-  test('changes nothing, and takes no more than it is told to', async ({ stack, desk }) => {
+  test('takes the most recent ones, and no more than it is told to', async ({ stack, desk }) => {
     await watchToEnd(stack.client, await submit(stack.client));
     const analyst = await desk.as('ana', 'analyst');
     const { simulated } = await simulate(analyst, { version: 'foir-1', limit: 1 });

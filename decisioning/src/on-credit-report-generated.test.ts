@@ -47,11 +47,11 @@ function handling(database: TestDatabase) {
   };
   const observed: string[] = [];
   const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
-  const handle = (...reports: EventOf<'creditReportGenerated'>[]) =>
-    onCreditReportsGenerated(
-      { database, relay, policies: createPolicies(database), newId: randomUUID, log: quiet, observe },
-      reports,
-    );
+  const policies = createPolicies(database);
+  const handle = async (...reports: EventOf<'creditReportGenerated'>[]) => {
+    await policies.warmUp();
+    return onCreditReportsGenerated({ database, relay, policies, newId: randomUUID, log: quiet, observe }, reports);
+  };
   return { handle, sent, observed };
 }
 

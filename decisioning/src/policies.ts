@@ -12,10 +12,12 @@ export type Policies = {
   decide: (policy: PolicyName, input: PolicyInput) => Promise<Verdict>;
   /** What the shadow policy says, or why it does not; never throws, and never takes long. */
   shadow: (policy: PolicyName, input: PolicyInput) => Promise<ShadowVerdict>;
+  /** Reads the policies of this moment, so that the first decisions need not wait for them. */
+  warmUp: () => Promise<void>;
 };
 
-/** A verdict takes about a fifth of a millisecond; the first one of a version waits for its document to be read. */
-const shadowLimitMs = { known: 50, new: 1_000 };
+/** a verdict takes about a fifth of a millisecond */
+const shadowLimitMs = 50;
 
 /**
  * The policies that are stored, by their hash: a document never changes, so each is read once. Which of them decides
@@ -23,34 +25,37 @@ const shadowLimitMs = { known: 50, new: 1_000 };
  * takes effect with the next batch of every worker, and each decision is made by one version.
  */
 export function createPolicies(database: Database): Policies {
-  const loading = new Map<string, Promise<LoadedPolicy>>();
-  const loaded = new Set<string>();
+  const loaded = new Map<string, Promise<LoadedPolicy>>();
 
   async function load({ version, hash }: PolicyName): Promise<LoadedPolicy> {
     const { rows } = await sql<{ document: string }>`
       select document from policies where version = ${version}`.execute(database.sql());
     const policy = loadPolicy(rows[0]?.document ?? '');
     if (policy.hash !== hash) throw new Error(`the document of policy ${version} does not have its hash`);
-    loaded.add(hash);
     return policy;
   }
 
   function known(name: PolicyName): Promise<LoadedPolicy> {
-    const before = loading.get(name.hash);
+    const before = loaded.get(name.hash);
     if (before) return before;
     const policy = load(name);
-    loading.set(name.hash, policy);
+    loaded.set(name.hash, policy);
     // What could not be read now may be there the next time.
-    policy.catch(() => loading.delete(name.hash));
+    policy.catch(() => loaded.delete(name.hash));
     return policy;
   }
 
   return {
+    warmUp: async () => {
+      const { rows } = await sql<{ policies: ChosenPolicies }>`select ${chosenPolicies()} as policies`.execute(
+        database.sql(),
+      );
+      await Promise.all(Object.values(rows[0]?.policies ?? {}).map(known));
+    },
     decide: async (name, input) => (await known(name)).evaluate(input),
     shadow: async ({ version, hash }, input) => {
       const late = Promise.withResolvers<never>();
-      const limitMs = loaded.has(hash) ? shadowLimitMs.known : shadowLimitMs.new;
-      const timer = setTimeout(() => late.reject(new Error(`no verdict within ${limitMs} ms`)), limitMs);
+      const timer = setTimeout(() => late.reject(new Error(`no verdict within ${shadowLimitMs} ms`)), shadowLimitMs);
       try {
         const verdict = known({ version, hash }).then((policy) => policy.evaluate(input));
         return { version, hash, ...(await Promise.race([verdict, late.promise])) };

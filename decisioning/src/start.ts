@@ -91,6 +91,8 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     if (shadow) shadows.inc({ verdict: comparedWith(outcome, shadow) });
   };
   const policies = createPolicies(database);
+  // What cannot be read now is read when it is needed.
+  await policies.warmUp().catch((error: unknown) => log.warn({ err: error }, 'policies not read yet'));
   const relay = stack.use(
     createRelay({
       database,

@@ -45,7 +45,11 @@ const PublishPolicyInput = builder.inputType('PublishPolicyInput', {
   description: 'A new version of the decision policy.',
   fields: (t) => ({
     version: t.string({ required: true, description: `Not used before. It ${versionRule}`, ...checkedBy(version) }),
-    document: t.string({ required: true, description: 'JDM, JSON text; at most 64 KiB', ...checkedBy(document) }),
+    document: t.string({
+      required: true,
+      description: 'JDM, JSON text; as large as the variables of a request may be, and at most 64 KiB',
+      ...checkedBy(document),
+    }),
   }),
 });
 
@@ -123,7 +127,7 @@ builder.queryField('simulatePolicy', (t) =>
     type: PolicySimulationType,
     description: [
       'Role analyst. What a policy would have decided for past applications, without changing anything: their stored',
-      'figures and bureau reports are given to it. Takes at most 10 s. Errors: POLICY_INVALID (the document gives no',
+      'figures and bureau reports are given to it. Takes at most 10 s when its turn has come. Errors: POLICY_INVALID (the document gives no',
       'verdict for one of them), NOT_FOUND, VALIDATION_FAILED, UNAVAILABLE, UNAUTHENTICATED, FORBIDDEN.',
     ].join('\n'),
     ...allowedTo('analyst'),
