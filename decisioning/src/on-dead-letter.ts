@@ -70,7 +70,9 @@ async function insert(database: Executor, deadLetter: DeadLetter): Promise<boole
 async function eraseAgain(database: Executor, applicationId: string): Promise<boolean> {
   await sql`select 1 from applications where id = ${applicationId} for update`.execute(database.sql());
   const { rows } = await sql`
-    update erasures set purge_at = now() where application_id = ${applicationId} returning 1`.execute(database.sql());
+    update erasures set purge_at = now(), purges = 0 where application_id = ${applicationId} returning 1`.execute(
+    database.sql(),
+  );
   return rows.length > 0;
 }
 

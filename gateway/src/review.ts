@@ -74,14 +74,15 @@ async function claimReview(database: Database, applicationId: string, subject: s
   );
 }
 
+/** The policy that referred an application to a person; nulls when the system did. */
+type Referral = { policy_version: string | null; policy_hash: string | null };
+
 type InReview = {
   status: ApplicationStatus;
   version: number;
   event_hash: string | null;
   cibil_score: number | null;
   correlation_id: string;
-  policy_version: string | null;
-  policy_hash: string | null;
   now: string;
 };
 
@@ -101,13 +102,17 @@ async function resolveReview(
         where application_id = ${applicationId} and claimed_by = ${subject} and expires_at > now()
         for update`.execute(within.sql());
     const { rows } = await sql<InReview>`
-        select a.status, a.version, ${lastEventHash()} as event_hash, a.cibil_score, a.correlation_id, d.policy_version,
-          d.policy_hash, now()::timestamptz(3) as now
-        from applications a left join decisions d on d.application_id = a.id and d.version = a.version
-        where a.id = ${applicationId} for update of a`.execute(within.sql());
+      select a.status, a.version, ${lastEventHash()} as event_hash, a.cibil_score, a.correlation_id,
+        now()::timestamptz(3) as now
+      from applications a where a.id = ${applicationId} for update`.execute(within.sql());
     const application = rows[0];
     if (!application) throw notFound();
     if (application.status !== 'MANUAL_REVIEW') throw notInReview();
+    // By itself: a join would show the decision of before, when the row above was waited for.
+    const { rows: referrals } = await sql<Referral>`
+      select policy_version, policy_hash from decisions
+      where application_id = ${applicationId} and version = ${application.version}`.execute(within.sql());
+    const [referral] = referrals;
     if (claims.length === 0) {
       throw new Refusal('NOT_CLAIMED', 'You do not hold this application, or no longer. Claim it first.');
     }
@@ -131,9 +136,9 @@ async function resolveReview(
         actor: `underwriter:${subject}`,
         // Of the policy that referred it to a person.
         policy:
-          application.policy_version === null || application.policy_hash === null
+          referral?.policy_version == null || referral.policy_hash === null
             ? null
-            : { version: application.policy_version, hash: application.policy_hash },
+            : { version: referral.policy_version, hash: referral.policy_hash },
         cibilScore: application.cibil_score,
         reasons,
         inputs: {},

@@ -34,7 +34,6 @@ export class EventChain extends Migration {
       forRole(
         'prequal_gateway',
         'grant select (event_hash), insert (event_hash), update (event_hash) on applications to prequal_gateway',
-        'grant select (inputs, bureau_report) on decisions to prequal_gateway',
       ),
     );
     await this.execute(
@@ -86,7 +85,6 @@ export class EventChain extends Migration {
   }
 
   override down(): void {
-    this.addSql(forRole('prequal_gateway', 'revoke select (inputs, bureau_report) on decisions from prequal_gateway'));
     this.addSql('alter table applications drop column event_hash');
     this.addSql('drop index application_events_erased_once');
     // An erasure has no place in the older schema.

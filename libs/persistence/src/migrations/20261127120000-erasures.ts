@@ -68,6 +68,10 @@ export class Erasures extends Migration {
     for (const role of ['prequal_gateway', 'prequal_reader']) {
       this.addSql(forRole(role, `grant select on erasures to ${role}`));
     }
+    // Taken back and applied again, it knows of the erasures that the histories tell, and looks for copies anew.
+    this.addSql(`
+      insert into erasures (application_id, erased_at)
+      select application_id, occurred_at from application_events where kind = 'ERASURE'`);
   }
 
   override down(): void {
