@@ -335,6 +335,34 @@ describe('dead letters', () => {
   });
 });
 
+test('a human decision names the policy that referred the application, also when that came while it waited', async ({
+  desk,
+  database,
+}) => {
+  const id = await desk.borderline();
+  const una = await desk.as('una', 'underwriter');
+  await una.request(claimDocument, { id });
+  const { answer } = await database
+    .sql()
+    .transaction()
+    .execute(async (transaction) => {
+      await sql`update applications set version = 3 where id = ${id}`.execute(transaction);
+      await sql`
+        insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
+          bureau_report, reasons, decided_at)
+        select application_id, 3, outcome, 'SYSTEM', 'seed-9', 'its hash', inputs, bureau_report, reasons, decided_at
+        from decisions where application_id = ${id}`.execute(transaction);
+      const resolving = una.request(resolveDocument, resolution(id));
+      const waiting = sql`
+        select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+      await expect.poll(async () => (await waiting.execute(transaction)).rows).toHaveLength(1);
+      return { answer: resolving };
+    });
+  const { data, errors } = await answer;
+  expect(errors).toBeUndefined();
+  expect(data.resolveReview.application).toMatchObject({ version: 4, decision: { policyVersion: 'seed-9' } });
+});
+
 const everyone = ['underwriter', 'analyst', 'operator', 'auditor'];
 
 describe.for<[string, string, unknown, string[]]>([
