@@ -119,3 +119,15 @@ test('of a decision by the policy that is as it was made, nothing is said', asyn
   rechained(evidence);
   expect(await verifyEvidence(evidence)).toEqual({ intact: true, findings: [] });
 });
+
+test.for([
+  ['no payload', { payload: null }],
+  ['a score beyond all numbers', { payload: { cibilScore: Number.POSITIVE_INFINITY } }],
+  ['a status that there is not', { status: 'LOST' }],
+])('an event with %s is found, and nothing fails for it', async ([, change]) => {
+  const changed = await story();
+  Object.assign(changed.events[1] ?? {}, change);
+  const { intact, findings } = await verifyEvidence(changed);
+  expect(intact).toBe(false);
+  expect(findings).toEqual([expect.stringContaining('events.1.')]);
+});

@@ -1,4 +1,4 @@
-import type { Evidence } from '@prequal/schema';
+import { type Evidence, evidence as sound } from '@prequal/schema';
 import { checkDecisions } from './check-decisions.ts';
 import { checkHistory } from './check-history.ts';
 
@@ -10,6 +10,15 @@ export type Verification = {
 
 /** Checks the history of an application and recomputes its decisions, from the evidence alone. */
 export async function verifyEvidence(evidence: Evidence): Promise<Verification> {
+  // A database keeps anything in a JSON column, whatever we once wrote there.
+  const { error } = sound.safeParse(evidence);
+  if (error) {
+    const places = new Set(error.issues.map(({ path }) => path.join('.')));
+    return {
+      intact: false,
+      findings: [...places].map((place) => `What is stored was changed: ${place} cannot be what it is.`),
+    };
+  }
   const findings = [...checkHistory(evidence), ...(await checkDecisions(evidence))];
   return {
     intact: !findings.some(({ isFault }) => isFault),
