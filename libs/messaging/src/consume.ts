@@ -40,6 +40,8 @@ export type ConsumeOptions<Item> = {
   retryDelaysMs: readonly number[];
   /** True when a server and not the message is at fault: it is kept and tried again for as long as it takes. */
   isOutage: (error: unknown) => boolean;
+  /** The process ends when a message is in hand for longer: its handler will never end. Default: ten times `ackWaitMs` */
+  handlingMaxMs?: number;
   handle: HandleBatch<Item>;
 };
 
@@ -106,7 +108,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   });
   // As much again as is being handled, so that nobody waits for the next pull.
   const maxInHand = 2 * limits.maxItems * limits.maxConcurrent;
-  const inHand = createInHand(ackWaitMs);
+  const inHand = createInHand(ackWaitMs, options.handlingMaxMs ?? 10 * ackWaitMs);
   const stopping = new AbortController();
   /** times in a row that a server was found to be away; 0 means that messages flow */
   let outages = 0;

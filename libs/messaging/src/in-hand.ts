@@ -9,20 +9,24 @@ export type InHand = AsyncDisposable & {
   room: (max: number) => Promise<number>;
 };
 
-type Lease = { message: JsMsg; until: number };
+type Lease = { message: JsMsg; since: number; until: number };
 
 /**
  * A delivery in hand stays ours as long as this process turns its event loop: the broker is told so three
- * times in each `ackWaitMs`. After a longer silence the broker has given it to another worker. Disposing
- * waits until all are settled.
+ * times in each `ackWaitMs`. After a longer silence the broker has given it to another worker. A delivery that is in hand
+ * for longer than `handlingMaxMs` has a handler that will never end: nobody catches the error that is thrown then, so
+ * that the process ends, as `run` says, and its messages are isolated. Disposing waits until all are settled.
  */
-export function createInHand(ackWaitMs: number): InHand {
+export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
   const leases = new Set<Lease>();
   let settledOne = Promise.withResolvers<void>();
 
   const heartbeat = setInterval(() => {
     const now = performance.now();
     for (const lease of leases) {
+      if (now - lease.since > handlingMaxMs) {
+        throw new Error(`a message on ${lease.message.subject} was not settled in ${handlingMaxMs / 1_000} s`);
+      }
       if (now >= lease.until) continue;
       lease.message.working();
       lease.until = now + ackWaitMs;
@@ -35,7 +39,8 @@ export function createInHand(ackWaitMs: number): InHand {
 
   return {
     hold: async (message, settle) => {
-      const lease = { message, until: performance.now() + ackWaitMs };
+      const since = performance.now();
+      const lease = { message, since, until: since + ackWaitMs };
       leases.add(lease);
       try {
         return await settle({ message, isOurs: () => performance.now() < lease.until });
