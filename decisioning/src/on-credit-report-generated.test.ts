@@ -3,9 +3,18 @@ import { type OutboxMessage, setPolicyMode, sql, storePolicy } from '@prequal/pe
 import { policyHash, shippedPolicies } from '@prequal/policy';
 import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
 import { quiet, type TestDatabase, test } from '@prequal/testing';
-import { expect } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
-import { createPolicies } from './policies.ts';
+import { createPolicies, type Policies } from './policies.ts';
+
+const opened = new AsyncDisposableStack();
+afterAll(() => opened.disposeAsync());
+let shared: Policies | undefined;
+/** The same for all tests of this file, as its database is. */
+function policiesOf(database: TestDatabase): Policies {
+  shared ??= opened.use(createPolicies(database, quiet));
+  return shared;
+}
 
 const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.document ?? '';
 
@@ -47,12 +56,14 @@ function handling(database: TestDatabase) {
   };
   const observed: string[] = [];
   const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
-  const policies = createPolicies(database);
+  const policies = policiesOf(database);
+  const deps = { database, relay, policies, newId: randomUUID, log: quiet, observe };
+  const ready = policies.warmUp();
   const handle = async (...reports: EventOf<'creditReportGenerated'>[]) => {
-    await policies.warmUp();
-    return onCreditReportsGenerated({ database, relay, policies, newId: randomUUID, log: quiet, observe }, reports);
+    await ready;
+    return onCreditReportsGenerated(deps, reports);
   };
-  return { handle, sent, observed };
+  return { handle, deps, sent, observed };
 }
 
 async function stateOf(database: TestDatabase, id: string) {
@@ -252,4 +263,74 @@ test('an application on which the policy gives no verdict fails alone', async ({
   expect((await stateOf(database, undecided)).application).toMatchObject({ status: 'PENDING' });
   expect((await stateOf(database, decided)).application).toMatchObject({ status: 'PRE_APPROVED' });
   await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
+});
+
+/** `seed-1`, but for one score it does not come to an end. */
+const endlessAt = (score: number) => {
+  const list = JSON.stringify(Array.from({ length: 60 }, (_, index) => index));
+  const endless = Array.from({ length: 8 }).reduce<string>((inner) => `sum(map(${list}, ${inner}))`, '#');
+  return seed.replace('"value": "650"', `"value": "score == ${score} ? ${endless} : 650"`);
+};
+
+test('an application on which the policy goes on for ever fails alone, and others are decided', async ({
+  database,
+}) => {
+  const { handle } = handling(database);
+  await stored(database, 'endless-701', endlessAt(701));
+  await setPolicyMode(database, { version: 'endless-701', mode: 'ACTIVE', by: 'a-test' });
+  const [undecided, decided] = [await pendingApplication(database), await pendingApplication(database)];
+  const [failed, done] = await handle(report(undecided, scored(701)), report(decided));
+  expect(failed).toMatchObject({ name: 'PolicyFaultError', message: expect.stringContaining('no verdict within') });
+  expect(done).toBeUndefined();
+  expect((await stateOf(database, decided)).application).toMatchObject({ status: 'PRE_APPROVED' });
+  await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
+});
+
+test('a shadow policy that goes on for ever delays one batch, and what is decided meanwhile not at all', async ({
+  database,
+}) => {
+  const { handle } = handling(database);
+  await stored(database, 'endless-702', endlessAt(702));
+  await setPolicyMode(database, { version: 'endless-702', mode: 'SHADOW', by: 'a-test' });
+  const [first, ...later] = await Promise.all(Array.from({ length: 21 }, () => pendingApplication(database)));
+  await handle(report(first ?? '', scored(702)));
+  const begun = performance.now();
+  for (const id of later) expect(await handle(report(id))).toEqual([undefined]);
+  // Each of the twenty would wait for as long as the first one did.
+  expect(performance.now() - begun).toBeLessThan(20 * 100);
+  const all = await Promise.all([first ?? '', ...later].map((id) => decidedBy(database, id)));
+  for (const one of all) expect(one).toMatchObject({ outcome: 'PRE_APPROVED', shadow: { version: 'endless-702' } });
+  expect(all[0]).toMatchObject({ shadow: { error: 'It gave no verdict within 100 ms.' } });
+  expect(all[1]).toMatchObject({ shadow: { error: expect.stringContaining('busy with an earlier application') } });
+  await setPolicyMode(database, { version: 'foir-1', mode: 'SHADOW', by: 'a-test' });
+  await expect
+    .poll(
+      async () => {
+        const id = await pendingApplication(database);
+        await handle(report(id));
+        return decidedBy(database, id);
+      },
+      { timeout: 10_000 },
+    )
+    .toMatchObject({ shadow: { version: 'foir-1', outcome: expect.any(String) } });
+});
+
+test('an application that changes each time it is decided on is left for later', async ({ database }) => {
+  const id = await pendingApplication(database);
+  const { deps } = handling(database);
+  let times = 0;
+  const changing = {
+    ...deps.policies,
+    decide: async (...asked: Parameters<Policies['decide']>) => {
+      times += 1;
+      // As an event that is added to its history meanwhile.
+      await sql`update applications set event_hash = sha256(${randomUUID()}::bytea) where id = ${id}`.execute(
+        database.sql(),
+      );
+      return deps.policies.decide(...asked);
+    },
+  };
+  const [failed] = await onCreditReportsGenerated({ ...deps, policies: changing }, [report(id)]);
+  expect(failed).toMatchObject({ message: expect.stringContaining('changed 3 times') });
+  expect(times).toBe(3);
 });

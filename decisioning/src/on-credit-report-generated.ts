@@ -24,6 +24,9 @@ export type DecisioningDeps = {
   observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number, shadow: ShadowVerdict | undefined) => void;
 };
 
+/** how often an application is read and decided on that changes meanwhile, before its message is tried again later */
+const maxRounds = 3;
+
 type ReportGenerated = EventOf<'creditReportGenerated'>;
 
 /**
@@ -34,6 +37,7 @@ type ReportGenerated = EventOf<'creditReportGenerated'>;
 export async function onCreditReportsGenerated(
   deps: DecisioningDeps,
   reports: readonly ReportGenerated[],
+  rounds = maxRounds,
 ): Promise<(undefined | Error)[]> {
   const stored = await findApplications(deps.database, reports);
   const trying = new Map<string, Promise<Decided>>();
@@ -62,8 +66,14 @@ export async function onCreditReportsGenerated(
   if (missed.size === 0) return outcomes;
   // Something else happened to these meanwhile, e.g. their dead letter, which leaves them open: look again.
   const again = reports.filter(({ subject }) => missed.has(subject));
-  const later = (await onCreditReportsGenerated(deps, again)).values();
+  const later = (
+    rounds > 1 ? await onCreditReportsGenerated(deps, again, rounds - 1) : again.map(changedAgain)
+  ).values();
   return reports.map((report, index) => (missed.has(report.subject) ? later.next().value : outcomes[index]));
+}
+
+function changedAgain(): Error {
+  return new Error(`the application was changed ${maxRounds} times while it was being decided on`);
 }
 
 function isOpen({ status, given_up }: StoredApplication): boolean {

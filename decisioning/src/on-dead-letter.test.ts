@@ -3,10 +3,19 @@ import type { DeadLetter } from '@prequal/messaging';
 import { type OutboxMessage, sql } from '@prequal/persistence';
 import { createEvent, decodeEvent } from '@prequal/schema';
 import { quiet, recordedLog, type TestDatabase, test } from '@prequal/testing';
-import { expect, vi } from 'vitest';
+import { afterAll, expect, vi } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
-import { createPolicies } from './policies.ts';
+import { createPolicies, type Policies } from './policies.ts';
+
+const opened = new AsyncDisposableStack();
+afterAll(() => opened.disposeAsync());
+let shared: Policies | undefined;
+/** The same for all tests of this file, as its database is. */
+function policiesOf(database: TestDatabase): Policies {
+  shared ??= opened.use(createPolicies(database, quiet));
+  return shared;
+}
 
 async function application(database: TestDatabase, status = 'PENDING', version = 1): Promise<string> {
   const id = randomUUID();
@@ -117,7 +126,7 @@ test('an application that nobody knows is no reason to fail', async ({ database 
 });
 
 /** Decides on an application as its report comes. */
-async function decide(database: TestDatabase, id: string, policies = createPolicies(database)): Promise<void> {
+async function decide(database: TestDatabase, id: string, policies: Policies = policiesOf(database)): Promise<void> {
   const report = createEvent('creditReportGenerated', {
     id: randomUUID(),
     source: 'scoring',
@@ -152,7 +161,7 @@ test('what the system gave up is decided when its report comes after all, once',
 
 test('a report that meets the dead letter of its application decides on it all the same', async ({ database }) => {
   const id = await application(database);
-  const policies = createPolicies(database);
+  const policies = policiesOf(database);
   let hasMet = false;
   await decide(database, id, {
     ...policies,

@@ -1,5 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, type ShadowVerdict, sql } from '@prequal/persistence';
-import { type LoadedPolicy, loadPolicy, type PolicyInput, type Verdict } from '@prequal/policy';
+import {
+  type EvaluatorOptions,
+  openEvaluator,
+  type PolicyDocument,
+  PolicyFaultError,
+  type PolicyInput,
+  policyHash,
+  type Verdict,
+} from '@prequal/policy';
+import { type Logger, OverloadedError } from '@prequal/service';
 
 /** A stored version, as a decision names it. */
 type PolicyName = { version: string; hash: string };
@@ -7,66 +17,110 @@ type PolicyName = { version: string; hash: string };
 /** Which policies there are in the moment that applications are read: one that decides, and perhaps one beside it. */
 export type ChosenPolicies = { ACTIVE: PolicyName; SHADOW?: PolicyName };
 
-export type Policies = {
+export type Policies = AsyncDisposable & {
   /** Throws `PolicyFaultError` when the document gives no verdict. */
   decide: (policy: PolicyName, input: PolicyInput) => Promise<Verdict>;
   /** What the shadow policy says, or why it does not; never throws, and never takes long. */
   shadow: (policy: PolicyName, input: PolicyInput) => Promise<ShadowVerdict>;
-  /** Reads the policies of this moment, so that the first decisions need not wait for them. */
+  /** Reads the policies of this moment, and starts what evaluates them, so that the first decisions need not wait. */
   warmUp: () => Promise<void>;
 };
 
-/** a verdict takes about a fifth of a millisecond */
-const shadowLimitMs = 50;
+/** The policy that decides: an application that it gives no verdict for in time fails alone. */
+const deciding = { limitMs: 1_000, isolates: true, maxItems: 256 } satisfies EvaluatorOptions;
+/** The one beside it: asked about what it can answer soon, and not at all for a while after it went on for ever. */
+const besides = {
+  limitMs: 1_000,
+  isolates: false,
+  maxItems: 256,
+  maxWaiting: 1_024,
+  restartMaxMs: 60_000,
+} satisfies EvaluatorOptions;
+/** A verdict takes about a fifth of a millisecond. */
+const shadowWaitMs = 100;
 
 /**
  * The policies that are stored, by their hash: a document never changes, so each is read once. Which of them decides
  * is not remembered here. It is read together with the applications (`chosenPolicies`), in the same moment: so a change
- * takes effect with the next batch of every worker, and each decision is made by one version.
+ * takes effect with the next batch of every worker, and each decision is made by one version. The one that decides and
+ * the one beside it are evaluated in a process each, so that nothing the second does reaches the first.
  */
-export function createPolicies(database: Database): Policies {
-  const loaded = new Map<string, Promise<LoadedPolicy>>();
+export function createPolicies(database: Database, log: Logger): Policies {
+  const documents = new Map<string, Promise<PolicyDocument>>();
+  const active = openEvaluator(deciding);
+  const beside = openEvaluator(besides);
+  /** verdicts of the shadow policy that nobody waits for any more, and that still hold up its process */
+  let late = 0;
 
-  async function load({ version, hash }: PolicyName): Promise<LoadedPolicy> {
+  async function read({ version, hash }: PolicyName): Promise<PolicyDocument> {
     const { rows } = await sql<{ document: string }>`
       select document from policies where version = ${version}`.execute(database.sql());
-    const policy = loadPolicy(rows[0]?.document ?? '');
-    if (policy.hash !== hash) throw new Error(`the document of policy ${version} does not have its hash`);
-    return policy;
+    const document = rows[0]?.document ?? '';
+    if (policyHash(document) !== hash) throw new Error(`the document of policy ${version} does not have its hash`);
+    return { hash, document };
   }
 
-  function known(name: PolicyName): Promise<LoadedPolicy> {
-    const before = loaded.get(name.hash);
+  function known(name: PolicyName): Promise<PolicyDocument> {
+    const before = documents.get(name.hash);
     if (before) return before;
-    const policy = load(name);
-    loaded.set(name.hash, policy);
+    const document = read(name);
+    documents.set(name.hash, document);
     // What could not be read now may be there the next time.
-    policy.catch(() => loaded.delete(name.hash));
-    return policy;
+    document.catch(() => documents.delete(name.hash));
+    return document;
+  }
+
+  /** Never rejects: what went wrong here is nothing of the policy's, and not for its analyst. */
+  async function verdictBeside(name: PolicyName, input: PolicyInput): Promise<Verdict | { error: string }> {
+    try {
+      return await beside.evaluate(await known(name), input);
+    } catch (error) {
+      if (error instanceof PolicyFaultError) return { error: error.message };
+      if (error instanceof OverloadedError) return { error: 'It was not asked: too many others waited for it.' };
+      log.warn({ err: error, policyVersion: name.version }, 'shadow policy not asked');
+      return { error: 'It could not be asked.' };
+    }
+  }
+
+  async function soon(name: PolicyName, input: PolicyInput): Promise<Verdict | { error: string }> {
+    const verdict = verdictBeside(name, input);
+    const waiting = new AbortController();
+    const limit = delay(shadowWaitMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+    const said = await Promise.race([verdict, limit]);
+    waiting.abort();
+    if (said) return said;
+    late += 1;
+    void verdict.finally(() => (late -= 1));
+    return { error: `It gave no verdict within ${shadowWaitMs} ms.` };
   }
 
   return {
     warmUp: async () => {
-      const { rows } = await sql<{ policies: ChosenPolicies }>`select ${chosenPolicies()} as policies`.execute(
+      const { rows } = await sql<{ policies: Partial<ChosenPolicies> }>`select ${chosenPolicies()} as policies`.execute(
         database.sql(),
       );
-      await Promise.all(Object.values(rows[0]?.policies ?? {}).map(known));
+      const { ACTIVE, SHADOW } = rows[0]?.policies ?? {};
+      await Promise.all([
+        ACTIVE && active.evaluate(await known(ACTIVE), nobody),
+        SHADOW && verdictBeside(SHADOW, nobody),
+      ]);
     },
-    decide: async (name, input) => (await known(name)).evaluate(input),
-    shadow: async ({ version, hash }, input) => {
-      const late = Promise.withResolvers<never>();
-      const timer = setTimeout(() => late.reject(new Error(`no verdict within ${shadowLimitMs} ms`)), shadowLimitMs);
-      try {
-        const verdict = known({ version, hash }).then((policy) => policy.evaluate(input));
-        return { version, hash, ...(await Promise.race([verdict, late.promise])) };
-      } catch (error) {
-        return { version, hash, error: error instanceof Error ? error.message : 'a value that is no Error was thrown' };
-      } finally {
-        clearTimeout(timer);
-      }
+    decide: async (name, input) => active.evaluate(await known(name), input),
+    shadow: async (name, input) => {
+      const said =
+        late > 0
+          ? { error: 'It was not asked: it was still busy with an earlier application.' }
+          : await soon(name, input);
+      return { ...name, ...said };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([active[Symbol.asyncDispose](), beside[Symbol.asyncDispose]()]);
     },
   };
 }
+
+/** An application that nobody submitted. */
+const nobody: PolicyInput = { score: null, monthlyIncomePaise: 1, loanAmountPaise: 1, loanType: 'PERSONAL' };
 
 /** `ChosenPolicies`, for a query to read along. */
 export function chosenPolicies() {

@@ -17,6 +17,7 @@ import {
   type ShadowVerdict,
   whenSchemaIsCurrent,
 } from '@prequal/persistence';
+import { EvaluatorAwayError } from '@prequal/policy';
 import { outboxes } from '@prequal/schema';
 import {
   counterOf,
@@ -90,7 +91,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     decided.observe({ outcome }, seconds);
     if (shadow) shadows.inc({ verdict: comparedWith(outcome, shadow) });
   };
-  const policies = createPolicies(database);
+  const policies = stack.use(createPolicies(database, log));
   // What cannot be read now is read when it is needed.
   await policies.warmUp().catch((error: unknown) => log.warn({ err: error }, 'policies not read yet'));
   const relay = stack.use(
@@ -119,7 +120,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     metrics,
     provisioning,
     retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
-    isOutage: isDatabaseAway,
+    isOutage: (error: unknown) => isDatabaseAway(error) || error instanceof EvaluatorAwayError,
   };
   consuming = stack.use(
     consume('decisioning', {

@@ -1,5 +1,6 @@
 import { verifyEvidence } from '@prequal/evidence';
 import { type Database, inTransaction, lastEventHash, readEvidence, sql } from '@prequal/persistence';
+import type { Evaluator } from '@prequal/policy';
 import {
   type ApplicationStatus,
   type ChainedEvent,
@@ -11,7 +12,12 @@ import {
 } from '@prequal/schema';
 import type { Logger, Trace } from '@prequal/service';
 
-export type AuditDeps = { database: Database; newId: () => string; log: Logger };
+export type AuditDeps = {
+  database: Database;
+  evaluator: Pick<Evaluator, 'evaluate'>;
+  newId: () => string;
+  log: Logger;
+};
 
 /** An auditor, by the subject of the token. */
 export type Auditor = { subject: string; trace: Trace };
@@ -21,16 +27,19 @@ export type Audit = ReturnType<typeof createAudit>;
 /** What auditors ask, and the one thing that they change. */
 export function createAudit(deps: AuditDeps) {
   return {
-    verifyDecision: (applicationId: string) => verifyDecision(deps.database, applicationId),
+    verifyDecision: (applicationId: string) => verifyDecision(deps, applicationId),
     eraseApplicant: (applicationId: string, reason: string, by: Auditor) =>
       eraseApplicant(deps, applicationId, reason, by),
   };
 }
 
-async function verifyDecision(database: Database, applicationId: string): Promise<DecisionVerification> {
+async function verifyDecision(
+  { database, evaluator }: AuditDeps,
+  applicationId: string,
+): Promise<DecisionVerification> {
   const evidence = await readEvidence(database, applicationId);
   if (!evidence) throw notFound();
-  return { applicationId, ...(await verifyEvidence(evidence)) };
+  return { applicationId, ...(await verifyEvidence(evidence, evaluator)) };
 }
 
 type Erasable = {

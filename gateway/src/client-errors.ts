@@ -1,4 +1,5 @@
 import { isDatabaseAway } from '@prequal/persistence';
+import { EvaluatorAwayError } from '@prequal/policy';
 import { containsPan, Refusal } from '@prequal/schema';
 import { type Logger, OverloadedError, type Trace } from '@prequal/service';
 import { type ExecutionResult, GraphQLError } from 'graphql';
@@ -19,7 +20,7 @@ export function toClientError(error: GraphQLError, trace: Trace, log: Logger): G
     });
   }
   const { correlationId } = trace;
-  if (cause instanceof OverloadedError || isDatabaseAway(cause)) {
+  if (cause instanceof OverloadedError || cause instanceof EvaluatorAwayError || isDatabaseAway(cause)) {
     log.warn({ err: cause, correlationId }, 'refused, the database is away or cannot keep up');
     const message =
       'The service cannot do this right now. Try again in a moment, with the same idempotency key if you gave one.';

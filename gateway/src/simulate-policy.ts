@@ -3,6 +3,7 @@ import { type Database, sql } from '@prequal/persistence';
 import { type PolicyInput, policyInputOf, replayPolicy } from '@prequal/policy';
 import type { BureauReport, DecisionOutcome, PolicySimulation } from '@prequal/schema';
 import type { ApplicationFilter } from '@prequal/schema/graphql';
+import { OverloadedError } from '@prequal/service';
 import type { Place } from './cursor.ts';
 import { allOf, conditionsOf, isBeyond, statusesOf } from './list-applications.ts';
 
@@ -14,20 +15,23 @@ export type SimulatePolicy = (request: {
 
 export type SimulateDeps = { database: Database; indexPan: (pan: string) => KeyedDigests };
 
-/** of the whole simulation */
-const limitMs = 10_000;
+/** Of 10 s in all: after this long the database has too much to do. */
+const readLimitMs = 4_000;
+/** What is left of them for the policy, whose process starts in half a second. */
+const replayLimitMs = 5_500;
 /** read at once, so that others have their turn between */
 const pageSize = 1_000;
 
 /**
  * Gives the stored figures and bureau reports of past applications, newest first, to another policy, and compares
  * its outcomes with those of the policy that decided on each. The gateway only reads; the policy is asked in a
- * process of its own. Throws `InvalidPolicyError`.
+ * process of its own. Throws `InvalidPolicyError`, and `OverloadedError` when the database is slow.
  */
 export function createSimulatePolicy({ database, indexPan }: SimulateDeps): SimulatePolicy {
   async function readPast(filter: ApplicationFilter, limit: number): Promise<Past[]> {
     const conditions = [...conditionsOf(filter, indexPan), ...statusesOf(filter)];
     const found: Past[] = [];
+    const until = performance.now() + readLimitMs;
     for (let place: Place | undefined; found.length < limit; ) {
       const size = Math.min(pageSize, limit - found.length);
       const beyond = place ? [isBeyond(place, 'newest first')] : [];
@@ -36,6 +40,7 @@ export function createSimulatePolicy({ database, indexPan }: SimulateDeps): Simu
         from applications a join decisions d on d.application_id = a.id and d.decided_by = 'POLICY'
         where ${allOf([...conditions, ...beyond])}
         order by a.created_at desc, a.id desc limit ${size}`.execute(database.sql());
+      if (performance.now() > until) throw new OverloadedError();
       found.push(...rows);
       place = rows.at(-1);
       if (rows.length < size) break;
@@ -44,14 +49,12 @@ export function createSimulatePolicy({ database, indexPan }: SimulateDeps): Simu
   }
 
   return async ({ document, filter, limit }) => {
-    const startedAt = performance.now();
     const past = (await readPast(filter, limit)).flatMap(({ outcome, ...evidence }) => {
       const input = policyInputOf(evidence);
       return input ? [{ outcome, input }] : [];
     });
     const inputs = past.map(({ input }): PolicyInput => input);
-    const leftMs = Math.max(1, limitMs - (performance.now() - startedAt));
-    const outcomes = await replayPolicy({ document, inputs }, Math.round(leftMs));
+    const outcomes = await replayPolicy({ document, inputs }, replayLimitMs);
     const counts = new Map<string, PolicySimulation['transitions'][number]>();
     past.forEach(({ outcome: from }, index) => {
       const to = outcomes[index];

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { recomputing } from '@prequal/evidence';
 import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
 import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@prequal/pan';
 import { createRelay, openDatabase, startReconciler, statementClient, whenSchemaIsCurrent } from '@prequal/persistence';
-import { checkPolicy } from '@prequal/policy';
+import { checkPolicy, openEvaluator } from '@prequal/policy';
 import { outboxes } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import {
@@ -168,7 +169,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
   const useCases = {
     reader,
     listApplications: createListApplications({ ...submitDeps, count: createCountApplications(database) }),
-    audit: createAudit({ database, newId: v7, log }),
+    audit: createAudit({ database, evaluator: stack.use(openEvaluator(recomputing)), newId: v7, log }),
     deadLetters: createDeadLetters({ database, newId: v7, log }),
     reviews: createReviews({ database, relay, newId: v7, log }),
     submitApplication: guardSubmissions({

@@ -1,3 +1,4 @@
+import type { Evaluator } from '@prequal/policy';
 import { canonical, type Evidence, hashOfDecision } from '@prequal/schema';
 import { isChange, statedIn } from './check-history.ts';
 import { type Finding, fault, note, unless } from './finding.ts';
@@ -7,7 +8,7 @@ type Decision = Evidence['decisions'][number];
 type Event = Evidence['events'][number];
 
 /** Whether each change of status was decided as its decision says, and recomputed gives the same again. */
-export async function checkDecisions(evidence: Evidence): Promise<Finding[]> {
+export async function checkDecisions(evidence: Evidence, evaluate: Evaluator['evaluate']): Promise<Finding[]> {
   const { application, decisions } = evidence;
   const changes = evidence.events.filter(isChange);
   const undecided = changes.filter(
@@ -20,7 +21,8 @@ export async function checkDecisions(evidence: Evidence): Promise<Finding[]> {
         return [fault(`A decision is stored for version ${decision.version}, which the history does not have.`)];
       return [
         ...checkRecord(evidence, decision, event),
-        ...(await checkByMaker(evidence, decision, event, decisions[index - 1])),
+        ...checkByMaker(evidence, decision, event, decisions[index - 1]),
+        ...(decision.decidedBy === 'POLICY' ? await recompute(decision, evidence.policies, evaluate) : []),
       ];
     }),
   );
@@ -55,12 +57,7 @@ function checkRecord({ application }: Evidence, decision: Decision, event: Event
   ];
 }
 
-async function checkByMaker(
-  evidence: Evidence,
-  decision: Decision,
-  event: Event,
-  before: Decision | undefined,
-): Promise<Finding[]> {
+function checkByMaker(evidence: Evidence, decision: Decision, event: Event, before: Decision | undefined): Finding[] {
   const name = `The decision of version ${decision.version}`;
   const { decidedBy } = decision;
   switch (decidedBy) {
@@ -73,7 +70,6 @@ async function checkByMaker(
           canonical(decision.inputs) === canonical(statedIn(evidence.application)),
           `${name} was made for other figures than the application has: ${canonical(decision.inputs)}.`,
         ),
-        ...(await recompute(decision, evidence.policies)),
       ];
     }
     case 'SYSTEM':

@@ -1,8 +1,13 @@
+import { openEvaluator } from '@prequal/policy';
 import { canonical, type Evidence, sha256 } from '@prequal/schema';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { printEvidence, verifyEvidenceFile } from './evidence-file.ts';
+import { recomputing } from './recompute.ts';
 import { story } from './story.fixture.ts';
+
+const evaluator = openEvaluator(recomputing);
+afterAll(() => evaluator[Symbol.asyncDispose]());
 
 const exportedAt = new Date('2026-11-27T10:00:00.000Z');
 const bytesOf = (evidence: Evidence) => Buffer.from(printEvidence(evidence, exportedAt));
@@ -29,7 +34,7 @@ function changeAt(value: never, [key = '', ...rest]: (string | number)[]): void 
 }
 
 test('what was exported is intact, and says what could not be recomputed', async () => {
-  const { intact, findings } = await verifyEvidenceFile(bytesOf(await story()));
+  const { intact, findings } = await verifyEvidenceFile(bytesOf(await story()), evaluator);
   expect(findings).toEqual([expect.stringContaining('by the system'), expect.stringContaining('by underwriter:asha')]);
   expect(intact).toBe(true);
 });
@@ -41,7 +46,7 @@ test('a byte changed anywhere is found', async () => {
     fc.asyncProperty(everywhere, async ({ place, change }) => {
       const changed = Buffer.from(bytes);
       changed[place] = (changed[place] ?? 0) ^ change;
-      const { intact, findings } = await verifyEvidenceFile(changed);
+      const { intact, findings } = await verifyEvidenceFile(changed, evaluator);
       expect(intact).toBe(false);
       expect(findings).not.toEqual([]);
     }),
@@ -58,7 +63,7 @@ test('a byte removed, added or put at the end is found', async () => {
     Buffer.concat([Buffer.from('\ufeff'), bytes]),
     Buffer.alloc(0),
   ]) {
-    expect(await verifyEvidenceFile(changed)).toMatchObject({ intact: false });
+    expect(await verifyEvidenceFile(changed, evaluator)).toMatchObject({ intact: false });
   }
 });
 
@@ -68,7 +73,7 @@ test('whoever changes a value and makes the digest anew is found all the same', 
     const forged = structuredClone(evidence);
     changeAt(forged as never, path);
     expect(canonical(forged), path.join('.')).not.toBe(canonical(evidence));
-    const verification = await verifyEvidenceFile(bytesOf(forged));
+    const verification = await verifyEvidenceFile(bytesOf(forged), evaluator);
     expect(verification.intact, path.join('.')).toBe(false);
     expect(verification.findings.join(), path.join('.')).not.toContain('digest');
   }

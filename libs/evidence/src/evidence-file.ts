@@ -1,3 +1,4 @@
+import type { Evaluator } from '@prequal/policy';
 import { canonical, type Evidence, evidence, sha256 } from '@prequal/schema';
 import { z } from 'zod';
 import { type Verification, verifyEvidence } from './verify-evidence.ts';
@@ -20,7 +21,10 @@ export function printEvidence(found: Evidence, exportedAt: Date): string {
 }
 
 /** Checks a file that `printEvidence` wrote, to the last byte, and then the evidence in it, which it answers as well. */
-export async function verifyEvidenceFile(bytes: Uint8Array): Promise<Verification & { evidence?: Evidence }> {
+export async function verifyEvidenceFile(
+  bytes: Uint8Array,
+  evaluator: Pick<Evaluator, 'evaluate'>,
+): Promise<Verification & { evidence?: Evidence }> {
   const text = textOf(bytes);
   const parsed = text === undefined ? undefined : file.safeParse(jsonOf(text));
   if (text === undefined || parsed?.success !== true) {
@@ -32,7 +36,7 @@ export async function verifyEvidenceFile(bytes: Uint8Array): Promise<Verificatio
   }
   const { digest, ...rest } = parsed.data;
   const { format: _, exportedAt: __, ...found } = rest;
-  const { intact, findings } = await verifyEvidence(found);
+  const { intact, findings } = await verifyEvidence(found, evaluator);
   const changed = [
     ...(print(parsed.data) === text ? [] : ['The file was changed: it is not written as it was exported.']),
     ...(sha256(canonical(rest)) === digest ? [] : ['The file was changed: its content does not give its digest.']),

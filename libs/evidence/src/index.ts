@@ -1,2 +1,3 @@
 export * from './evidence-file.ts';
+export { recomputing } from './recompute.ts';
 export * from './verify-evidence.ts';

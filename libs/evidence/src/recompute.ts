@@ -1,11 +1,24 @@
-import { loadPolicy, policyHash, policyInputOf } from '@prequal/policy';
+import { type Evaluator, type EvaluatorOptions, PolicyFaultError, policyHash, policyInputOf } from '@prequal/policy';
 import { canonical, type Evidence } from '@prequal/schema';
 import { type Finding, fault, unless } from './finding.ts';
 
 type Decision = Evidence['decisions'][number];
 
+/** For the evaluator of those who verify. */
+export const recomputing = {
+  limitMs: 5_000,
+  isolates: true,
+  maxItems: 20,
+  maxWaiting: 200,
+  maxWaitMs: 10_000,
+} satisfies EvaluatorOptions;
+
 /** Asks the policy again that decided, with the inputs that it had, and compares outcome and reasons to the letter. */
-export async function recompute(decision: Decision, policies: Evidence['policies']): Promise<Finding[]> {
+export async function recompute(
+  decision: Decision,
+  policies: Evidence['policies'],
+  evaluate: Evaluator['evaluate'],
+): Promise<Finding[]> {
   const name = `The decision of version ${decision.version}`;
   const { policyVersion, policyHash: hash } = decision;
   const stored = policies.find((policy) => policy.version === policyVersion && policy.hash === hash);
@@ -22,7 +35,7 @@ export async function recompute(decision: Decision, policies: Evidence['policies
     if (policyHash(stored.document) !== hash) {
       return [fault(`The document of policy ${policyVersion} was changed: it does not have the hash ${hash}.`)];
     }
-    const { outcome, reasons } = await loadPolicy(stored.document).evaluate(input);
+    const { outcome, reasons } = await evaluate(stored, input);
     return [
       ...unless(outcome === decision.outcome, `${name} is ${decision.outcome}, recomputed it is ${outcome}.`),
       ...unless(
@@ -31,7 +44,7 @@ export async function recompute(decision: Decision, policies: Evidence['policies
       ),
     ];
   } catch (error) {
-    const why = error instanceof Error ? error.message : 'unknown error';
-    return [fault(`${name} could not be recomputed: policy ${policyVersion} gives no verdict. ${why}`)];
+    if (!(error instanceof PolicyFaultError || error instanceof SyntaxError)) throw error;
+    return [fault(`${name} could not be recomputed: policy ${policyVersion} gives no verdict. ${error.message}`)];
   }
 }

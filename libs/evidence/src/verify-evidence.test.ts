@@ -1,7 +1,12 @@
+import { openEvaluator } from '@prequal/policy';
 import { type Evidence, hashOfDecision, hashOfEvent } from '@prequal/schema';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { recomputing } from './recompute.ts';
 import { story } from './story.fixture.ts';
 import { verifyEvidence } from './verify-evidence.ts';
+
+const evaluator = openEvaluator(recomputing);
+afterAll(() => evaluator[Symbol.asyncDispose]());
 
 type Changeable = { -readonly [Key in keyof Evidence]: Evidence[Key] };
 
@@ -100,9 +105,9 @@ const faults: [string, (evidence: Changeable) => void, string][] = [
 
 test.for(faults)('finds %s', async ([, change, expected]) => {
   const evidence = await story();
-  expect(await verifyEvidence(evidence)).toMatchObject({ intact: true });
+  expect(await verifyEvidence(evidence, evaluator)).toMatchObject({ intact: true });
   change(evidence);
-  const { intact, findings } = await verifyEvidence(evidence);
+  const { intact, findings } = await verifyEvidence(evidence, evaluator);
   expect(findings.join('\n')).toContain(expected);
   expect(intact).toBe(false);
 });
@@ -117,7 +122,7 @@ test('of a decision by the policy that is as it was made, nothing is said', asyn
   Object.assign(evidence.decisions[0] ?? {}, { version: 2 });
   Object.assign(evidence.application, { status: 'MANUAL_REVIEW', version: 2, erased: false });
   rechained(evidence);
-  expect(await verifyEvidence(evidence)).toEqual({ intact: true, findings: [] });
+  expect(await verifyEvidence(evidence, evaluator)).toEqual({ intact: true, findings: [] });
 });
 
 test.for([
@@ -127,7 +132,7 @@ test.for([
 ])('an event with %s is found, and nothing fails for it', async ([, change]) => {
   const changed = await story();
   Object.assign(changed.events[1] ?? {}, change);
-  const { intact, findings } = await verifyEvidence(changed);
+  const { intact, findings } = await verifyEvidence(changed, evaluator);
   expect(intact).toBe(false);
   expect(findings).toEqual([expect.stringContaining('events.1.')]);
 });

@@ -1,8 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { printEvidence, type Verification, verifyEvidence, verifyEvidenceFile } from '@prequal/evidence';
+import { printEvidence, recomputing, type Verification, verifyEvidence, verifyEvidenceFile } from '@prequal/evidence';
 import { type Database, readEvidence } from '@prequal/persistence';
+import { openEvaluator } from '@prequal/policy';
 import type { Evidence } from '@prequal/schema';
 import { UsageError } from './usage-error.ts';
 
@@ -59,12 +60,14 @@ async function exportTo({ openDatabase, say, now }: AuditDeps, applicationId: st
   }
   await writeFile(file, printEvidence(evidence, now()), { flag: 'wx' });
   say(`Written to ${file}`);
-  tell({ ...(await verifyEvidence(evidence)), evidence }, say);
+  await using evaluator = openEvaluator(recomputing);
+  tell({ ...(await verifyEvidence(evidence, evaluator)), evidence }, say);
   return true;
 }
 
 async function verifyFile({ folder, say }: AuditDeps, file: string): Promise<boolean> {
-  const verification = await verifyEvidenceFile(await readFile(path.resolve(folder, file)));
+  await using evaluator = openEvaluator(recomputing);
+  const verification = await verifyEvidenceFile(await readFile(path.resolve(folder, file)), evaluator);
   tell(verification, say);
   return verification.intact;
 }

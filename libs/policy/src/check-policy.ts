@@ -1,4 +1,4 @@
-import { askAside } from './ask-aside.ts';
+import { startAside } from './aside.ts';
 import type { TrialOptions } from './check/try-policy.ts';
 import { loadPolicy } from './load-policy.ts';
 import { type Finding, InvalidPolicyError } from './verdict.ts';
@@ -28,7 +28,8 @@ export async function checkPolicy(document: string, options: CheckOptions = {}):
     throw error;
   }
   const request: CheckRequest = { document, options: { seed, randomTrials } };
-  const replied = await askAside('check/main.ts', request, timeoutMs);
+  using aside = startAside('check/main.ts');
+  const replied = await aside.ask(request, timeoutMs);
   if (replied === 'ended') return [unfinished('ends the process of the engine')];
   if (replied !== 'too late') return (replied.answer as CheckAnswer).findings;
   return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];

@@ -1,4 +1,11 @@
 export * from './check-policy.ts';
+export {
+  type Evaluator,
+  EvaluatorAwayError,
+  type EvaluatorOptions,
+  openEvaluator,
+  type PolicyDocument,
+} from './evaluator.ts';
 export * from './load-policy.ts';
 export { policyLimits } from './parse-document.ts';
 export * from './policy-hash.ts';

@@ -1,26 +1,35 @@
+import { once } from 'node:events';
 import type { DecisionOutcome } from '@prequal/schema';
-import { askAside } from './ask-aside.ts';
+import { faultFinding } from './check/trial.ts';
+import { openEvaluator } from './evaluator.ts';
 import { loadPolicy } from './load-policy.ts';
-import { type Finding, InvalidPolicyError, type PolicyInput } from './verdict.ts';
+import { InvalidPolicyError, PolicyFaultError, type PolicyInput } from './verdict.ts';
 
-/** What the process of a replay is told, and what it answers. */
-export type ReplayRequest = { document: string; inputs: readonly PolicyInput[] };
-export type ReplayAnswer = { outcomes: DecisionOutcome[] } | { finding: Finding };
+// Enough to keep the engine's threads busy, and few enough to leave others a turn between.
+const inputsAtOnce = 100;
 
 /**
- * What a document decides on each of these inputs, in their order; asked in a process of its own, about 40 µs each.
- * Throws `InvalidPolicyError` for a document that cannot be read, or that gives no verdict for one of them in time.
+ * What a document decides on each of these inputs, in their order; asked in a process of its own with low priority,
+ * about 40 µs each. Throws `InvalidPolicyError` for a document that cannot be read, or that gives no verdict for one
+ * of them; `EvaluatorAwayError`.
  */
-export async function replayPolicy(request: ReplayRequest, timeoutMs: number): Promise<DecisionOutcome[]> {
-  loadPolicy(request.document);
-  const replied = await askAside('replay/main.ts', request, timeoutMs);
-  if (replied === 'ended') throw unfinished('ends the process of the engine');
-  if (replied === 'too late') throw unfinished(`did not decide on all of them within ${timeoutMs / 1_000} s`);
-  const answer = replied.answer as ReplayAnswer;
-  if ('finding' in answer) throw new InvalidPolicyError([answer.finding]);
-  return answer.outcomes;
-}
-
-function unfinished(what: string): InvalidPolicyError {
-  return new InvalidPolicyError([{ kind: 'UNFINISHED', message: `The document ${what}.`, examples: [] }]);
+export async function replayPolicy(
+  { document, inputs }: { document: string; inputs: readonly PolicyInput[] },
+  timeoutMs: number,
+): Promise<DecisionOutcome[]> {
+  const { hash } = loadPolicy(document);
+  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, isolates: false, niceness: 10 };
+  await using evaluator = openEvaluator(limits);
+  const outcomes = inputs.map(async (input) => {
+    try {
+      return (await evaluator.evaluate({ hash, document }, input)).outcome;
+    } catch (error) {
+      throw error instanceof PolicyFaultError ? new InvalidPolicyError([faultFinding(input, error)]) : error;
+    }
+  });
+  const late = once(AbortSignal.timeout(timeoutMs), 'abort').then(() => {
+    const message = `The document did not decide on all of them within ${timeoutMs / 1_000} s.`;
+    throw new InvalidPolicyError([{ kind: 'UNFINISHED', message, examples: [] }]);
+  });
+  return await Promise.race([Promise.all(outcomes), late]);
 }

@@ -1,0 +1,39 @@
+import { confine } from '../confine.ts';
+import type { Answer, Asked, Question } from '../evaluator.ts';
+import { loadPolicy } from '../load-policy.ts';
+import { InvalidPolicyError, PolicyFaultError, type PolicyInput, type Verdict } from '../verdict.ts';
+
+type Evaluate = (input: PolicyInput) => Promise<Verdict>;
+
+/** The process of an evaluator: it says that it is there, and then answers until it is ended. */
+confine({ niceness: Number(process.argv[2]) });
+const evaluates = new Map<string, Evaluate>();
+
+process.on('message', (asked: Asked) => void answerAll(asked));
+process.send?.('ready');
+
+async function answerAll({ documents, questions }: Asked): Promise<void> {
+  for (const [hash, document] of Object.entries(documents)) evaluates.set(hash, evaluateOf(document));
+  process.send?.(await Promise.all(questions.map(answer)));
+}
+
+function evaluateOf(document: string): Evaluate {
+  try {
+    return loadPolicy(document).evaluate;
+  } catch (error) {
+    if (!(error instanceof InvalidPolicyError)) throw error;
+    const { kind = 'UNREADABLE' } = error.findings[0] ?? {};
+    return () => Promise.reject(new PolicyFaultError(kind, error.message));
+  }
+}
+
+async function answer({ hash, input }: Question): Promise<Answer> {
+  const evaluate = evaluates.get(hash);
+  if (!evaluate) throw new Error('a question about a document that was never sent');
+  try {
+    return { verdict: await evaluate(input) };
+  } catch (error) {
+    if (!(error instanceof PolicyFaultError)) throw error;
+    return { fault: { kind: error.kind, message: error.message } };
+  }
+}
