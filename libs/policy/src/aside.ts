@@ -37,7 +37,8 @@ export function startAside(
       const settled = new AbortController();
       const { signal } = settled;
       const answered = once(child, 'message', { signal }).then(([answer]) => ({ answer: answer as unknown }));
-      const late = delay(timeoutMs, 'too late' as const, { signal });
+      // Were we ourselves suspended, the answer is there and not read yet.
+      const late = delay(timeoutMs, undefined, { signal }).then(() => delay(10, 'too late' as const, { signal }));
       for (const waiting of [answered, late]) waiting.catch(() => undefined);
       try {
         // What cannot be sent has no reader any more: it has ended, or is about to.

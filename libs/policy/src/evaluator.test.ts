@@ -70,6 +70,17 @@ test('without isolation all that were asked together fail together, and the next
   expect(await evaluate(policy, scored(690))).toMatchObject({ outcome: 'PRE_APPROVED' });
 });
 
+test('an answer that came while the asker was suspended is not too late', async () => {
+  const { evaluate } = evaluator({ limitMs: 200 });
+  const policy = named(seedWith({}));
+  await evaluate(policy, scored(700));
+  const asked = evaluate(policy, scored(690));
+  // Until it is sent, and not until it is answered.
+  for (let turn = 0; turn < 4; turn += 1) await new Promise(setImmediate);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+  expect(await asked).toMatchObject({ outcome: 'PRE_APPROVED' });
+});
+
 test('a document that cannot be read gives no verdict, and is no harm to others', async () => {
   const { evaluate } = evaluator();
   const unread = named('{"nodes": []}');
