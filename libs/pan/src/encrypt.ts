@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto';
 import { deriveKey, type KeyRing } from './keys.ts';
 
 /**
@@ -59,6 +59,6 @@ export function createPanDecrypter(ring: KeyRing): (ciphertext: Buffer, applicat
   };
 }
 
-function derivedKeys(ring: KeyRing): Map<string, Buffer> {
+function derivedKeys(ring: KeyRing): Map<string, KeyObject> {
   return new Map([...ring.keys].map(([id, master]) => [id, deriveKey(master, purpose)]));
 }
