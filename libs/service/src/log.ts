@@ -26,7 +26,8 @@ export function createLog(service: string, level: string, destination?: Destinat
       pino(options, pretty({ ignore: 'pid,hostname,service', messageFormat: `${service}: {msg}`, sync: true })),
     );
   }
-  return guarded(pino(options));
+  // What is logged while a write is under way shares the next one. The rest is written when the process exits.
+  return guarded(pino(options, pino.destination({ sync: false })));
 }
 
 const censor = '[redacted]';
