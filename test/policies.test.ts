@@ -135,9 +135,36 @@ describe('publishing', () => {
     expect(await modesOf(analyst)).not.toHaveProperty('worse');
   });
 
+  test('a document is read when its turn has come, and one that is stored is known at once', {
+    timeout: 60_000,
+  }, async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    const over = new AbortController();
+    const checking = publish(analyst, 'checked', withMinimum(653)).finally(() => over.abort());
+    const times = { refused: 0, known: 0 };
+    const refusing = async () => {
+      while (!over.signal.aborted) {
+        expect(await publish(analyst, 'none', '{}')).toMatchObject({ code: 'POLICY_INVALID' });
+        times.refused += 1;
+      }
+    };
+    const repeating = async () => {
+      while (!over.signal.aborted) {
+        expect(await publish(analyst, 'seed-1', seed)).toBeUndefined();
+        times.known += 1;
+      }
+    };
+    await Promise.all([checking, refusing(), repeating()]);
+    expect(await checking).toBeUndefined();
+    // A few may come before it, and one is waiting when it is over.
+    expect(times.known, JSON.stringify(times)).toBeGreaterThan(8 * times.refused);
+  });
+
   test('what is no policy at all is refused, and nothing of it is repeated that is a PAN', async ({ desk }) => {
     const analyst = await desk.as('ana', 'analyst');
-    for (const document of ['', '{', '[]', '{"nodes":[],"edges":[]}', '{"nodes":"ABCDE1234F"}']) {
+    const deep = `{"nodes":[],"edges":[],"x":${'['.repeat(7_000)}${']'.repeat(7_000)}}`;
+    const unsayable = seed.replace('{', '{"x":1e999,');
+    for (const document of ['', '{', '[]', '{"nodes":[],"edges":[]}', '{"nodes":"ABCDE1234F"}', deep, unsayable]) {
       const refused = await publish(analyst, 'none', document);
       expect(refused).toMatchObject({
         code: 'POLICY_INVALID',
