@@ -210,6 +210,37 @@ describe('choosing', () => {
     await setMode(analyst, 'seed-1', 'ACTIVE');
   });
 
+  test('a version that none can have is refused, wherever it stands', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    for (const version of ['a\u0000', '', 'A', 'a'.repeat(65)]) {
+      const answers = await Promise.all([
+        analyst.request(modeDocument, { version, mode: 'ACTIVE' }),
+        analyst.request(`mutation { setPolicyMode(version: ${JSON.stringify(version)}, mode: ACTIVE) { version } }`),
+        analyst.request(publishDocument, { input: { version, document: seed } }),
+        analyst.request(simulateDocument, { input: { version } }),
+      ]);
+      const refused = answers.map(({ errors }) => errors?.map(({ extensions }) => extensions));
+      const at = (...path: string[]) => [
+        expect.objectContaining({ code: 'VALIDATION_FAILED', issues: [expect.objectContaining({ path })] }),
+      ];
+      expect(refused, JSON.stringify(version)).toEqual([
+        at('version'),
+        at('version'),
+        at('input', 'version'),
+        at('input', 'version'),
+      ]);
+    }
+    for (const document of ['a\u0000', '\ud800']) {
+      for (const [operation, input] of [
+        [publishDocument, { version: 'x', document }],
+        [simulateDocument, { document }],
+      ] as const) {
+        const { errors } = await analyst.request(operation, { input });
+        expect(errors?.[0]?.extensions).toMatchObject({ code: 'VALIDATION_FAILED' });
+      }
+    }
+  });
+
   test('what a stored policy says cannot be changed, not even by the owner of the database', async ({ database }) => {
     for (const statement of [
       sql`update policies set document = '{}' where version = 'seed-1'`,
