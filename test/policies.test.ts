@@ -23,6 +23,12 @@ const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.docu
 /** `seed-1` with another minimum, and so with other sentences. */
 const withMinimum = (score: number) => seed.replace('"value": "650"', `"value": "${score}"`);
 
+/** `seed-1` with other cells in some rows, by their `_id`. */
+const withRows = (changes: Record<string, Record<string, string>>) =>
+  JSON.stringify(
+    JSON.parse(seed, (_key, value) => ({ ...changes })[value?._id] ? { ...value, ...changes[value._id] } : value),
+  );
+
 const modesOf = async (client: TestClient) => {
   const { data } = await client.request(listDocument);
   return Object.fromEntries(
@@ -123,7 +129,7 @@ describe('publishing', () => {
 
   test('a document that decides badly is refused with an input that shows it, and is not stored', async ({ desk }) => {
     const analyst = await desk.as('ana', 'analyst');
-    // A better score would give a worse outcome.
+    // No score is enough, and those that were are not rejected either.
     const refused = await publish(analyst, 'worse', seed.replaceAll('>= minimumScore', '> 900'));
     expect(refused).toMatchObject({ code: 'POLICY_INVALID' });
     const [finding] = (refused?.['findings'] ?? []) as unknown[];
@@ -135,9 +141,56 @@ describe('publishing', () => {
     expect(await modesOf(analyst)).not.toHaveProperty('worse');
   });
 
+  test('a document that punishes a higher income is refused with two applications that show it', async ({ desk }) => {
+    const document = withRows({
+      'rules-3': { 'rules-income': '<= incomeSharePaise' },
+      'rules-4': { 'rules-income': '> incomeSharePaise' },
+      'reasons-4': { 'reasons-when': '' },
+      'reasons-5': { 'reasons-when': '' },
+    });
+    const refused = await publish(await desk.as('ana', 'analyst'), 'inverted', document);
+    expect(refused).toMatchObject({ code: 'POLICY_INVALID' });
+    type Example = { monthlyIncomePaise: number; loanAmountPaise: number };
+    const findings = (refused?.['findings'] ?? []) as { kind: string; message: string; examples: Example[] }[];
+    const finding = findings.find(({ kind }) => kind === 'NOT_MONOTONE');
+    expect(finding?.message).toMatch(/^A higher income gives a worse outcome: .*: PRE_APPROVED; .*: MANUAL_REVIEW\.$/);
+    const [poorer, richer] = finding?.examples ?? [];
+    if (!poorer || !richer) throw new Error('there are no examples');
+    expect({ ...richer, monthlyIncomePaise: poorer.monthlyIncomePaise }).toEqual(poorer);
+    expect(poorer.monthlyIncomePaise * 48).toBeLessThanOrEqual(poorer.loanAmountPaise);
+    expect(richer.monthlyIncomePaise * 48).toBeGreaterThan(richer.loanAmountPaise);
+  });
+
+  test('a document is read when its turn has come, and one that is stored is known at once', {
+    timeout: 60_000,
+  }, async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    const over = new AbortController();
+    const checking = publish(analyst, 'checked', withMinimum(653)).finally(() => over.abort());
+    const times = { refused: 0, known: 0 };
+    const refusing = async () => {
+      while (!over.signal.aborted) {
+        expect(await publish(analyst, 'none', '{}')).toMatchObject({ code: 'POLICY_INVALID' });
+        times.refused += 1;
+      }
+    };
+    const repeating = async () => {
+      while (!over.signal.aborted) {
+        expect(await publish(analyst, 'seed-1', seed)).toBeUndefined();
+        times.known += 1;
+      }
+    };
+    await Promise.all([checking, refusing(), repeating()]);
+    expect(await checking).toBeUndefined();
+    // A few may come before it, and one is waiting when it is over.
+    expect(times.known, JSON.stringify(times)).toBeGreaterThan(8 * times.refused);
+  });
+
   test('what is no policy at all is refused, and nothing of it is repeated that is a PAN', async ({ desk }) => {
     const analyst = await desk.as('ana', 'analyst');
-    for (const document of ['', '{', '[]', '{"nodes":[],"edges":[]}', '{"nodes":"ABCDE1234F"}']) {
+    const deep = `{"nodes":[],"edges":[],"x":${'['.repeat(7_000)}${']'.repeat(7_000)}}`;
+    const unsayable = seed.replace('{', '{"x":1e999,');
+    for (const document of ['', '{', '[]', '{"nodes":[],"edges":[]}', '{"nodes":"ABCDE1234F"}', deep, unsayable]) {
       const refused = await publish(analyst, 'none', document);
       expect(refused).toMatchObject({
         code: 'POLICY_INVALID',
@@ -170,17 +223,77 @@ describe('choosing', () => {
     expect(errors?.[0]?.extensions?.['code']).toBe('NOT_FOUND');
   });
 
-  test('of many who choose at once one is last, and one decides', async ({ desk, database }) => {
-    const analyst = await desk.as('ana', 'analyst');
-    const wishes = ['seed-1', 'foir-1'].flatMap((version) => ['ACTIVE', 'SHADOW'].map((mode) => ({ version, mode })));
+  test('of many who choose at once one is last, one decides, and each change is told', async ({ desk, database }) => {
+    const analysts = await Promise.all(['ana', 'bo'].map((name) => desk.as(name, 'analyst')));
+    type Change = { version: string; mode: string; by: string; at: string };
+    const changesSince = async (id: string) => {
+      const { rows } = await sql<Change>`
+        select version, mode, changed_by as by, changed_at as at from policy_changes where id > ${id}::bigint
+        order by id`.execute(database.sql());
+      return rows;
+    };
+    const before = await modesOf(analysts[0] as TestClient);
+    const { rows: start } = await sql<{ id: string; at: string }>`
+      select max(id) as id, now()::timestamptz(3) as at from policy_changes`.execute(database.sql());
+    const wishes = ['seed-1', 'foir-1', 'once'].flatMap((version) =>
+      ['ACTIVE', 'SHADOW'].map((mode) => ({ version, mode })),
+    );
+    const asked = Array.from({ length: 8 }, () => wishes).flat();
     const answers = await Promise.all(
-      [...wishes, ...wishes, ...wishes].map((wish) => analyst.request(modeDocument, wish)),
+      asked.map((wish, index) => (analysts[index % 2] as TestClient).request(modeDocument, wish)),
     );
     const codes = answers.map(({ errors }) => errors?.[0]?.extensions?.['code']);
     expect(codes.filter((code) => code !== undefined && code !== 'VALIDATION_FAILED')).toEqual([]);
-    const { rows } = await sql`select 1 from policies where mode = 'ACTIVE'`.execute(database.sql());
-    expect(rows).toHaveLength(1);
-    await setMode(analyst, 'seed-1', 'ACTIVE');
+    const changes = await changesSince(start[0]?.id ?? '');
+    expect(new Set(changes.map(({ by }) => by))).toEqual(new Set(['analyst:ana', 'analyst:bo']));
+    const { rows: end } = await sql<{ at: string }>`select now() as at`.execute(database.sql());
+    for (const { at } of changes) {
+      expect(Date.parse(at)).toBeGreaterThanOrEqual(Date.parse(start[0]?.at ?? ''));
+      expect(Date.parse(at)).toBeLessThanOrEqual(Date.parse(end[0]?.at ?? ''));
+    }
+    // Told one after the other, they lead to what is there now; at no moment do two decide, and nobody is told twice.
+    const modes = new Map(Object.entries(before));
+    for (const { version, mode } of changes) {
+      expect(modes.get(version)).not.toBe(mode);
+      modes.set(version, mode);
+      for (const only of ['ACTIVE', 'SHADOW']) {
+        expect([...modes.values()].filter((one) => one === only).length).toBeLessThanOrEqual(1);
+      }
+    }
+    expect(Object.fromEntries(modes)).toEqual(await modesOf(analysts[0] as TestClient));
+    expect([...modes.values()].filter((mode) => mode === 'ACTIVE')).toHaveLength(1);
+    await setMode(analysts[0] as TestClient, 'seed-1', 'ACTIVE');
+  });
+
+  test('a version that none can have is refused, wherever it stands', async ({ desk }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    for (const version of ['a\u0000', '', 'A', 'a'.repeat(65)]) {
+      const answers = await Promise.all([
+        analyst.request(modeDocument, { version, mode: 'ACTIVE' }),
+        analyst.request(`mutation { setPolicyMode(version: ${JSON.stringify(version)}, mode: ACTIVE) { version } }`),
+        analyst.request(publishDocument, { input: { version, document: seed } }),
+        analyst.request(simulateDocument, { input: { version } }),
+      ]);
+      const refused = answers.map(({ errors }) => errors?.map(({ extensions }) => extensions));
+      const at = (...path: string[]) => [
+        expect.objectContaining({ code: 'VALIDATION_FAILED', issues: [expect.objectContaining({ path })] }),
+      ];
+      expect(refused, JSON.stringify(version)).toEqual([
+        at('version'),
+        at('version'),
+        at('input', 'version'),
+        at('input', 'version'),
+      ]);
+    }
+    for (const document of ['a\u0000', '\ud800']) {
+      for (const [operation, input] of [
+        [publishDocument, { version: 'x', document }],
+        [simulateDocument, { document }],
+      ] as const) {
+        const { errors } = await analyst.request(operation, { input });
+        expect(errors?.[0]?.extensions).toMatchObject({ code: 'VALIDATION_FAILED' });
+      }
+    }
   });
 
   test('what a stored policy says cannot be changed, not even by the owner of the database', async ({ database }) => {
@@ -244,13 +357,57 @@ describe('simulating', () => {
     expect(Math.max(...waits)).toBeLessThan(1_000);
   });
 
-  test('takes the most recent ones, and no more than it is told to', async ({ stack, desk }) => {
-    await watchToEnd(stack.client, await submit(stack.client));
+  test('takes the most recent ones first, also where it reads them in several goes, and no more than it is told to', async ({
+    desk,
+  }) => {
     const analyst = await desk.as('ana', 'analyst');
-    const { simulated } = await simulate(analyst, { version: 'foir-1', limit: 1 });
-    expect(simulated).toMatchObject({ evaluated: 1 });
-    const { simulated: same } = await simulate(analyst, { version: 'seed-1', filter: { loanTypes: ['PERSONAL'] } });
-    expect(same).toMatchObject({ transitions: expect.any(Array) });
+    const ofThem = (limit: number) =>
+      simulate(analyst, { document: withMinimum(700), filter: { loanTypes: ['AUTO'] }, limit });
+    // Of the newest 99 the last 50 have 650 to 699; the oldest 1,500 would be 350.
+    for (const [limit, changed] of [
+      [1, 0],
+      [50, 1],
+      [99, 50],
+      [1_500, 400],
+    ] as const) {
+      expect((await ofThem(limit)).simulated).toMatchObject({ evaluated: limit, changed });
+    }
+  });
+
+  test('takes what the filter lets through and nothing else', async ({ desk, database }) => {
+    const analyst = await desk.as('ana', 'analyst');
+    /** minutes ago, status, loan type, score */
+    const past = [
+      [1, 'PRE_APPROVED', 'HOME', 660],
+      [2, 'REJECTED', 'HOME', 690],
+      [3, 'PRE_APPROVED', 'HOME', 800],
+      [4, 'PRE_APPROVED', 'HOME', 650],
+    ];
+    await sql`
+      with stored as (
+        insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr,
+          loan_type, status, cibil_score, version, correlation_id, synthetic, created_at)
+        select gen_random_uuid(), '\\x01', '\\x01', 'ABCDE***4F', 75000, 500000, p->>2, p->>1, (p->>3)::int, 2, 'a-test',
+          false, now() - (p->>0)::int * interval '1 minute' from jsonb_array_elements(${JSON.stringify(past)}::jsonb) p
+        returning id, cibil_score, loan_type)
+      insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
+        bureau_report, reasons, decided_at)
+      select id, 2, 'PRE_APPROVED', 'POLICY', 'seed-1', '', jsonb_build_object('monthlyIncomeInr', '75000.00',
+        'loanAmountInr', '500000.00', 'loanType', loan_type), jsonb_build_object('result', 'SCORED', 'score',
+        cibil_score, 'bureau', 'test'), '[{"code": "A", "message": "b"}]', now() from stored`.execute(database.sql());
+    const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+    for (const [filter, evaluated, changed] of [
+      [{}, 4, 3],
+      [{ statuses: ['PRE_APPROVED'] }, 3, 2],
+      [{ createdAfter: minutesAgo(2.5) }, 2, 2],
+      [{ createdBefore: minutesAgo(2.5) }, 2, 1],
+      [{ createdBefore: minutesAgo(1.5), createdAfter: minutesAgo(3.5), statuses: ['PRE_APPROVED'] }, 1, 0],
+      [{ statuses: ['MANUAL_REVIEW'] }, 0, 0],
+      [{ panNumber: 'ABCPE1234F' }, 0, 0],
+    ] as const) {
+      const input = { document: withMinimum(700), filter: { loanTypes: ['HOME'], ...filter } };
+      expect((await simulate(analyst, input)).simulated, JSON.stringify(filter)).toMatchObject({ evaluated, changed });
+    }
   });
 
   test.for<[string, unknown, string]>([

@@ -1,10 +1,10 @@
 import { type InputIssue, validationFailed } from '@prequal/schema';
-import { checkInput, type Given } from '@prequal/schema/graphql';
+import { checkField, checkInput, type Given } from '@prequal/schema/graphql';
 import {
   type DocumentNode,
   type ExecutionArgs,
+  type GraphQLArgument,
   GraphQLError,
-  type GraphQLInputType,
   type GraphQLSchema,
   isInputType,
   Kind,
@@ -47,7 +47,7 @@ export function checkArguments(args: ExecutionArgs): GraphQLError[] {
   const { arguments: used, variables: usedVariables } = inputsOf(schema, document, operation);
   const unused = operation.variableDefinitions?.filter(({ variable: { name } }) => !usedVariables.has(name.value));
   const issues = [
-    ...used.flatMap(({ type, node, name }) => checkInput(type, { form: 'literal', node, variable }, [name])),
+    ...used.flatMap(({ argument, node }) => checkField(argument, { form: 'literal', node, variable }, [argument.name])),
     // graphql-js coerces these too, although nothing depends on them.
     ...(unused ?? []).flatMap((definition): InputIssue[] => {
       const type = typeFromAST(schema, definition.type);
@@ -75,7 +75,7 @@ function variablesOf(
 }
 
 type Inputs = {
-  arguments: { name: string; type: GraphQLInputType; node: ValueNode }[];
+  arguments: { argument: GraphQLArgument; node: ValueNode }[];
   /** names of the variables that stand in them */
   variables: Set<string>;
 };
@@ -92,9 +92,9 @@ function inputsOf(schema: GraphQLSchema, document: DocumentNode, operation: Oper
   const collect = visitWithTypeInfo(types, {
     VariableDefinition: () => false,
     Variable: ({ name }) => void found.variables.add(name.value),
-    Argument: ({ name, value }) => {
-      const type = types.getArgument()?.type;
-      if (type) found.arguments.push({ name: name.value, type, node: value });
+    Argument: ({ value }) => {
+      const argument = types.getArgument();
+      if (argument) found.arguments.push({ argument, node: value });
     },
   });
   visit(separateOperations(document)[operation.name?.value ?? ''] ?? document, collect);

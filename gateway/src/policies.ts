@@ -6,7 +6,7 @@ import {
   setPolicyMode,
   storePolicy,
 } from '@prequal/persistence';
-import { type CheckOptions, type Finding, InvalidPolicyError, type LoadedPolicy, loadPolicy } from '@prequal/policy';
+import { type CheckOptions, type Finding, InvalidPolicyError, policyHash } from '@prequal/policy';
 import { type Policy, type PolicyMode, type PolicySimulation, Refusal, withoutPans } from '@prequal/schema';
 import type { SimulationRequest } from '@prequal/schema/graphql';
 import { inBatches, type Logger } from '@prequal/service';
@@ -40,7 +40,7 @@ export function createPolicies({ database, check, simulate, log }: PoliciesDeps)
   return {
     list: () => listPolicies(database),
     publish: async (given: { version: string; document: string }, by: string): Promise<Policy> => {
-      const { hash } = readable(given.document);
+      const hash = hashOf(given.document);
       // Before the check, which takes seconds.
       const earlier = await findSamePolicy(database, { version: given.version, hash });
       if (earlier) return earlier;
@@ -65,9 +65,10 @@ export function createPolicies({ database, check, simulate, log }: PoliciesDeps)
   };
 }
 
-function readable(document: string): LoadedPolicy {
+/** All of the document that is read before its turn has come. */
+function hashOf(document: string): string {
   try {
-    return loadPolicy(document);
+    return policyHash(document);
   } catch (error) {
     throw asRefusal(error);
   }

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { attemptsSubject } from '@prequal/schema';
 import { backoffMs } from '@prequal/service';
+import { NatsError } from 'nats';
 import { z } from 'zod';
-import { type Broker, BrokerAwayError } from './connect.ts';
+import { type Broker, BrokerAwayError, stopFlushMs } from './connect.ts';
 import { isNotFound } from './provision.ts';
 
 const notes = z.object({
@@ -24,37 +26,52 @@ const timeoutMs = 5_000;
 // Soon enough: what was not settled in an outage comes again only after the acknowledgement wait.
 const retry = { baseMs: 100, maxMs: 1_000 };
 
+/** Notes that are to stand in the place of those with this sequence number in the stream. */
+type Owed = { notes: AttemptNotes; insteadOf: number };
+
 /**
  * The notes of one durable consumer, kept in the stream LOAN_ATTEMPTS under the message's id. The broker's
  * own count of deliveries cannot serve: it grows in outages and at every stop of a worker.
- * Reading and writing throw `BrokerAwayError` when it cannot be done now.
+ * Reading and writing throw `BrokerAwayError` when it cannot be done now. Disposing tries once more to write what is
+ * owed, for a second at most.
  */
 export function attemptNotes(broker: Broker, consumer: string, isStopping: () => boolean) {
   /** what is to stand there once it can be written: NATS went away in the middle of a try that does not count */
-  const owed = new Map<string, AttemptNotes>();
+  const owed = new Map<string, Owed>();
+  /** the ids for which a loop is at it */
+  const paying = new Set<string>();
 
-  async function write(messageId: string, next: AttemptNotes): Promise<void> {
+  async function publish(messageId: string, next: AttemptNotes, expect: { lastSubjectSequence?: number }) {
     const subject = attemptsSubject(consumer, messageId);
-    try {
-      await broker.connectedJetStream().publish(subject, JSON.stringify(next), { timeout: timeoutMs });
-    } catch (error) {
-      throw new BrokerAwayError('the notes on a message cannot be written', { cause: error });
-    }
-    owed.delete(messageId);
+    return broker.connectedJetStream().publish(subject, JSON.stringify(next), { timeout: timeoutMs, expect });
   }
 
-  async function writeOwed(messageId: string): Promise<void> {
+  /** One try. Never overwrites newer notes, of whichever worker: the broker refuses what stands in their place. */
+  async function pay(messageId: string): Promise<void> {
+    const debt = owed.get(messageId);
+    if (!debt) return;
+    try {
+      await publish(messageId, debt.notes, { lastSubjectSequence: debt.insteadOf });
+    } catch (error) {
+      if (!isOutdated(error)) return;
+    }
+    if (owed.get(messageId) === debt) owed.delete(messageId);
+  }
+
+  async function keepPaying(messageId: string): Promise<void> {
+    if (paying.has(messageId)) return;
+    paying.add(messageId);
     for (let attempt = 1; owed.has(messageId) && !isStopping(); attempt += 1) {
       await delay(backoffMs(attempt, retry), undefined, { ref: false });
-      const before = owed.get(messageId);
-      if (before) await write(messageId, before).catch(() => undefined);
+      await pay(messageId);
     }
+    paying.delete(messageId);
   }
 
   return {
     read: async (messageId: string): Promise<FoundNotes> => {
       const before = owed.get(messageId);
-      if (before) return { notes: before, ageMs: longAgo };
+      if (before) return { notes: before.notes, ageMs: longAgo };
       try {
         const { jsm } = await broker.jetStream();
         const subject = attemptsSubject(consumer, messageId);
@@ -65,11 +82,24 @@ export function attemptNotes(broker: Broker, consumer: string, isStopping: () =>
         throw new BrokerAwayError('the notes on a message cannot be read', { cause: error });
       }
     },
-    write,
-    /** Puts back what was noted before a try that does not count: now, or as soon as NATS takes it. */
-    restore: async (messageId: string, before: AttemptNotes): Promise<void> => {
-      owed.set(messageId, before);
-      await write(messageId, before).catch(() => void writeOwed(messageId));
+    /** Answers the sequence number of the notes, for `restore`. */
+    write: async (messageId: string, next: AttemptNotes): Promise<number> => {
+      try {
+        const { seq } = await publish(messageId, next, {});
+        owed.delete(messageId);
+        return seq;
+      } catch (error) {
+        throw new BrokerAwayError('the notes on a message cannot be written', { cause: error });
+      }
+    },
+    /**
+     * Puts back what was noted before a try that does not count, in the place of what was noted for it: now, or as
+     * soon as NATS takes it. When there are newer notes by then, these stay.
+     */
+    restore: async (messageId: string, before: AttemptNotes, insteadOf: number): Promise<void> => {
+      owed.set(messageId, { notes: before, insteadOf });
+      await pay(messageId);
+      void keepPaying(messageId);
     },
     /** A note that stays is found by nobody: the message is settled. So this one may fail. */
     forget: async (messageId: string): Promise<void> => {
@@ -81,5 +111,18 @@ export function attemptNotes(broker: Broker, consumer: string, isStopping: () =>
         // It goes with its age.
       }
     },
+    [Symbol.asyncDispose]: async (): Promise<void> => {
+      const over = AbortSignal.timeout(stopFlushMs);
+      const late = once(over, 'abort');
+      while (owed.size > 0 && !over.aborted) {
+        await Promise.race([Promise.all([...owed.keys()].map(pay)), late]);
+        if (owed.size > 0) await delay(retry.baseMs, undefined, { signal: over }).catch(() => undefined);
+      }
+    },
   };
+}
+
+/** Others stand there than those that were to be replaced. */
+function isOutdated(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === 10_071;
 }

@@ -61,14 +61,14 @@ const unnoted: AttemptNotes = { unfinished: 0, failures: 0 };
 
 /**
  * Settles one delivery and tells how: acknowledged after the handler's effect is durable, retried, put off
- * or dead-lettered. Never throws.
+ * or dead-lettered. Never throws. Disposing writes what notes are owed, when all deliveries are settled.
  *
  * A message that comes again may have ended or blocked the process that had it, so from then on it is noted
  * before it is handled. Such a process leaves notes on all it had in hand; these are handled one at a time,
  * until only the culprit is still noted. New messages are handled beside them and may be culprits too, so each
  * has its last try with nothing beside it: whatever happens then is its own doing.
  */
-export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Promise<Outcome> {
+export function createSettle<Item>(deps: SettleDeps<Item>): ((held: Held) => Promise<Outcome>) & AsyncDisposable {
   const { broker, consumer, log, retries } = deps;
   const attempts = attemptNotes(broker, consumer, deps.isStopping);
   const limit = retries.HANDLER_UNFINISHED.length;
@@ -120,12 +120,12 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
     // It waited behind one that blocked the process, and must not be blamed for that.
     if (!known.isOurs()) return 'late';
     const { notes } = known;
-    await attempts.write(known.identity, { ...notes, unfinished: notes.unfinished + 1 });
+    const noted = await attempts.write(known.identity, { ...notes, unfinished: notes.unfinished + 1 });
     try {
       return await handle(known);
     } catch (error) {
       // As it was before: this try does not count, whether its handler met the outage or what came after it.
-      if (isNobodysFault(error)) await attempts.restore(known.identity, notes);
+      if (isNobodysFault(error)) await attempts.restore(known.identity, notes, noted);
       throw error;
     }
   }
@@ -174,7 +174,7 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
     return error instanceof HandedBackError || error instanceof BrokerAwayError || deps.isOutage(error);
   }
 
-  return async (held) => {
+  const settled = async (held: Held): Promise<Outcome> => {
     try {
       return await settle(held);
     } catch (error) {
@@ -194,4 +194,5 @@ export function createSettle<Item>(deps: SettleDeps<Item>): (held: Held) => Prom
       return 'put_off';
     }
   };
+  return Object.assign(settled, { [Symbol.asyncDispose]: () => attempts[Symbol.asyncDispose]() });
 }

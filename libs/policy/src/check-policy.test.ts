@@ -227,14 +227,110 @@ test.each([
   ],
   ['chance', seedWith({ 'figures-minimum-score': { value: 'rand (900)' } }), 'UNSTABLE', '"minimumScore" of "Figures"'],
   ['the clock', seedWith({ 'rules-2': { 'rules-score': "< year(d('now'))" } }), 'UNSTABLE', 'row 2 of "Rules"'],
+  [
+    'chance at the end of a range',
+    seedWith({ 'figures-minimum-score': { value: 'score in [0..rand(900)] ? 650 : 651' } }),
+    'UNSTABLE',
+    'random',
+  ],
   ['endless lists', seedWith({ 'figures-minimum-score': { value: 'sum(map([1..9000000], #))' } }), 'UNSTABLE', 'range'],
+  [
+    'an endless list that another formula runs over',
+    seedWith({
+      'figures-minimum-score': { value: '[1..3000000]' },
+      'figures-income-share': { value: 'sum(map($.minimumScore, #))' },
+    }),
+    'UNSTABLE',
+    '"minimumScore" of "Figures" has a range',
+  ],
+  [
+    'an endless list in the test of a cell',
+    seedWith({ 'rules-3': { 'rules-score': '> sum(map([1..3000000], #))' } }),
+    'UNSTABLE',
+    'row 3 of "Rules" has a range',
+  ],
+  [
+    'a formula that is too long',
+    seedWith({ 'figures-minimum-score': { value: '1 + '.repeat(policyLimits.formulaMaxChars / 4) + '1' } }),
+    'TOO_LARGE',
+    '"minimumScore" of "Figures" has 2001 characters; a formula has at most 2000',
+  ],
+  [
+    'a table that is too wide',
+    seedWith({ rules: { inputs: Array.from({ length: 51 }, (_, id) => ({ id: `${id}` })) } }),
+    'UNREADABLE',
+    '<=50 items',
+  ],
+  [
+    'a sentence that could not be recorded',
+    seedWith({ 'reasons-1': { 'reasons-message': "'a\u0000b'" } }),
+    'UNREADABLE',
+    'NUL',
+  ],
 ])('%s is refused before it is tried', async (_what, document, kind, message) => {
   const findings = await checkPolicy(document);
   expect(findings).toContainEqual({ kind, message: expect.stringContaining(message), examples: [] });
   expect(() => loadPolicy(document)).toThrow(InvalidPolicyError);
 });
 
+test('what would take long to read is read as soon as any other document of its size', () => {
+  const { formulaMaxChars } = policyLimits;
+  const leastMs = (formula: string, count: number) => {
+    const expressions = Array.from({ length: count }, (_, index) => ({
+      id: `${index}`,
+      key: `x${index}`,
+      value: formula,
+    }));
+    const document = seedWith({ figures: { expressions } });
+    const times = Array.from({ length: 5 }, () => {
+      const startedAt = performance.now();
+      try {
+        loadPolicy(document);
+      } catch (error) {
+        expect(error).toBeInstanceOf(InvalidPolicyError);
+      }
+      return performance.now() - startedAt;
+    });
+    return Math.min(...times);
+  };
+  const filled = (part: string, chars: number) => part.repeat(chars).slice(0, chars);
+  const ordinaryMs = leastMs(filled('a + ', formulaMaxChars), 25);
+  for (const part of [
+    '`',
+    "'`",
+    '`${',
+    "`${'",
+    'map(',
+    'map(.',
+    'rand ',
+    'd ',
+    '1',
+    '1.',
+    '.1',
+    '[',
+    'in [',
+    '{',
+    ' ',
+  ]) {
+    expect(leastMs(filled(part, formulaMaxChars), 25), part).toBeLessThan(8 * ordinaryMs);
+    expect(leastMs(filled(part, 50_000), 1), part).toBeLessThan(8 * ordinaryMs);
+  }
+  expect(leastMs(`\`${filled('${', 50_000)}`, 1)).toBeLessThan(8 * ordinaryMs);
+});
+
+test('a score may be asked for in a range', async () => {
+  const ranges = {
+    'figures-minimum-score': { value: 'score == null or score in [300..900] ? 650 : 651' },
+    'rules-2': { 'rules-score': '[300..minimumScore)' },
+    'rules-3': { 'rules-score': '[minimumScore..749], [750..900]' },
+    'rules-4': { 'rules-score': '$ in [minimumScore..900]' },
+  };
+  expect(await tryPolicy(seedWith(ranges), trials)).toEqual([]);
+});
+
 test('functions are known in formulas and not in texts', async () => {
-  const sentence = { 'reasons-1': { 'reasons-message': "'Wait: the underwriter may d(raw) or rand(omise) it.'" } };
+  const sentence = {
+    'reasons-1': { 'reasons-message': "'Wait: the underwriter may d(raw) or rand(omise) it [1..2].'" },
+  };
   expect(await tryPolicy(seedWith(sentence), { seed: 1, randomTrials: 0 })).toEqual([]);
 });

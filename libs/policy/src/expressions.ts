@@ -1,5 +1,6 @@
 import { evaluateExpression, evaluateUnaryExpression } from '@gorules/zen-engine';
-import type { Jdm, TableNode } from './parse-document.ts';
+import { codeOf, hasLooseRange } from './formula-code.ts';
+import { type Jdm, policyLimits, type TableNode } from './parse-document.ts';
 import type { Finding } from './verdict.ts';
 
 /** One formula of a document, and where an analyst finds it. */
@@ -43,11 +44,15 @@ function formulasOf({ name: table, content }: TableNode): Expression[] {
     where: `the column "${name ?? ''}" of "${table}"`,
     isTest: false,
   }));
+  const cellsOf = [
+    ...inputs.map(({ id, name, field }) => ({ id, name: name ?? field ?? id, isTest: Boolean(field) })),
+    ...outputs.map(({ id, name }) => ({ id, name, isTest: false })),
+  ];
   const cells = rules.flatMap((row, index) =>
-    [...inputs, ...outputs].map(({ id, name, field }) => ({
+    cellsOf.map(({ id, name, isTest }) => ({
       text: row[id] ?? '',
-      where: `"${name ?? field ?? id}" in row ${index + 1} of "${table}"`,
-      isTest: Boolean(field) && inputs.some((input) => input.id === id),
+      where: `"${name}" in row ${index + 1} of "${table}"`,
+      isTest,
     })),
   );
   return [
@@ -59,7 +64,7 @@ function formulasOf({ name: table, content }: TableNode): Expression[] {
 
 /** The numbers that stand in a formula, outside texts. */
 export function numbersIn(text: string): number[] {
-  return (withoutTexts(text).match(/(?<!\w|[^.]\.)\d+(?:\.\d+)?/g) ?? []).map(Number);
+  return (codeOf(text).match(/(?<!\w|[^.]\.)\d+(?:\.\d+)?/g) ?? []).map(Number);
 }
 
 /** The numbers of each row of each table: conditions that meet in one application stand in one row. */
@@ -72,35 +77,31 @@ export function numbersByRow({ nodes }: Jdm): number[][] {
   return rows.filter((numbers) => numbers.length > 0);
 }
 
-/** What is worked out: of a sentence in backticks, only what stands in its `${}`. */
-function withoutTexts(text: string): string {
-  return text.replaceAll(/`[^`]*`|'[^']*'|"[^"]*"/g, (quoted) =>
-    quoted.startsWith('`')
-      ? [...quoted.matchAll(/\$\{([^}]*)\}/g)].map(([, code]) => `(${withoutTexts(code ?? '')})`).join()
-      : "''",
-  );
-}
-
+// A number's end may stand before a name, as in `[0..rand(5)]`, but not a dot: `x.rand`.
 const refusedFunctions: readonly { pattern: RegExp; why: string }[] = [
-  { pattern: /(?<![\w.])rand\s*\(/, why: 'draws a random number' },
+  { pattern: /(?<![\w$#]|(?<!\.)\.)rand\s*\(/, why: 'draws a random number' },
   {
     pattern:
-      /(?<![\w.])(d|date|time|duration|year|dayOfWeek|dayOfMonth|dayOfYear|weekOfYear|monthOfYear|monthString|dateString|weekdayString|startOf|endOf)\s*\(/,
+      /(?<![\w$#]|(?<!\.)\.)(d|date|time|duration|year|dayOfWeek|dayOfMonth|dayOfYear|weekOfYear|monthOfYear|monthString|dateString|weekdayString|startOf|endOf)\s*\(/,
     why: 'reads dates, which no application carries, so that the clock would decide',
   },
-  {
-    pattern: /(?<![\w.])(map|filter|flatMap|some|all|none|one|count)\s*\(.*\.\./s,
-    why: 'runs over a range of numbers, which may be endless',
-  },
 ];
+const looseRange =
+  'has a range of numbers, which may be endless; it may only follow `in`, as in `score in [600..749]`, or be the test of a cell';
 
 /** Formulas that are refused without being tried: the same application must always get the same verdict, and soon. */
 export function refusedExpressions(jdm: Jdm): Finding[] {
-  return expressionsOf(jdm).flatMap(({ text, where }) =>
-    refusedFunctions
-      .filter(({ pattern }) => pattern.test(withoutTexts(text)))
-      .map(({ why }): Finding => ({ kind: 'UNSTABLE', message: `${where} ${why}: ${text}`, examples: [] })),
-  );
+  return expressionsOf(jdm).flatMap(({ text, where, isTest }): Finding[] => {
+    const { formulaMaxChars } = policyLimits;
+    if (text.length > formulaMaxChars) {
+      const message = `${where} has ${text.length} characters; a formula has at most ${formulaMaxChars}.`;
+      return [{ kind: 'TOO_LARGE', message, examples: [] }];
+    }
+    const code = codeOf(text);
+    const reasons = refusedFunctions.filter(({ pattern }) => pattern.test(code)).map(({ why }) => why);
+    if (hasLooseRange(code, isTest)) reasons.push(looseRange);
+    return reasons.map((why) => ({ kind: 'UNSTABLE', message: `${where} ${why}: ${text}`, examples: [] }));
+  });
 }
 
 /** Formulas that the engine cannot read. In a table it would take such a cell for one that does not fit. */

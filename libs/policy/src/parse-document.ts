@@ -2,7 +2,14 @@ import { z } from 'zod';
 import { type Finding, InvalidPolicyError } from './verdict.ts';
 
 /** A limit on each dimension of a document, far above what a policy for people needs. */
-export const policyLimits = { documentMaxBytes: 65_536, maxNodes: 50, maxRowsPerTable: 200 } as const;
+export const policyLimits = {
+  documentMaxBytes: 65_536,
+  maxNodes: 50,
+  maxRowsPerTable: 200,
+  /** of inputs, and of outputs */
+  maxColumnsPerTable: 50,
+  formulaMaxChars: 2_000,
+} as const;
 
 const transform = {
   passThrough: z.boolean().nullish(),
@@ -16,8 +23,12 @@ const content = {
   decisionTableNode: z.looseObject({
     ...transform,
     hitPolicy: z.enum(['first', 'collect']),
-    inputs: z.array(z.looseObject({ id: z.string(), name: z.string().nullish(), field: z.string().nullish() })),
-    outputs: z.array(z.looseObject({ id: z.string(), name: z.string(), field: z.string() })),
+    inputs: z
+      .array(z.looseObject({ id: z.string(), name: z.string().nullish(), field: z.string().nullish() }))
+      .max(policyLimits.maxColumnsPerTable),
+    outputs: z
+      .array(z.looseObject({ id: z.string(), name: z.string(), field: z.string() }))
+      .max(policyLimits.maxColumnsPerTable),
     rules: z.array(row).max(policyLimits.maxRowsPerTable),
   }),
   expressionNode: z.looseObject({
@@ -42,18 +53,27 @@ const jdm = z.looseObject({ nodes: z.array(node).max(policyLimits.maxNodes), edg
 export type Jdm = z.output<typeof jdm>;
 export type TableNode = Extract<Jdm['nodes'][number], { type: 'decisionTableNode' }>;
 
-/** Reads a JDM document made of the parts that a policy may have. Throws `InvalidPolicyError`. */
-export function parseDocument(document: string): Jdm {
+/** What the text of a document says, if it may be a document at all. Throws `InvalidPolicyError`. */
+export function readJson(document: string): unknown {
   const bytes = Buffer.byteLength(document);
   if (bytes > policyLimits.documentMaxBytes) {
     refuse('TOO_LARGE', `The document has ${bytes} bytes; at most ${policyLimits.documentMaxBytes} are allowed.`);
   }
-  let json: unknown;
+  // A reason could not be recorded with it: PostgreSQL keeps no NUL.
+  if (/(?<!\\)(?:\\\\)*\\u0000/.test(document)) refuse('UNREADABLE', 'The document holds the character NUL.');
   try {
-    json = JSON.parse(document);
+    return JSON.parse(document);
   } catch (error) {
-    refuse('UNREADABLE', `The document is not JSON: ${error instanceof Error ? error.message : 'unknown error'}.`);
+    return refuse(
+      'UNREADABLE',
+      `The document is not JSON: ${error instanceof Error ? error.message : 'unknown error'}.`,
+    );
   }
+}
+
+/** Reads a JDM document made of the parts that a policy may have. Throws `InvalidPolicyError`. */
+export function parseDocument(document: string): Jdm {
+  const json = readJson(document);
   const parsed = jdm.safeParse(json);
   if (!parsed.success) {
     throw new InvalidPolicyError(parsed.error.issues.slice(0, 20).map((issue) => findingOf(json, issue)));
@@ -83,7 +103,7 @@ function missingCells({ nodes }: Jdm): Finding[] {
   });
 }
 
-function refuse(kind: Finding['kind'], message: string): never {
+export function refuse(kind: Finding['kind'], message: string): never {
   throw new InvalidPolicyError([{ kind, message, examples: [] }]);
 }
 

@@ -18,7 +18,7 @@ builder.queryType({});
 builder.mutationType({});
 builder.subscriptionType({});
 
-/** Attaches a check to an input field; `checkInput` finds it there and reports what it refuses. */
+/** Attaches a check to an input field or an argument; `checkInput` finds it there and reports what it refuses. */
 export function checkedBy(check: z.ZodType<string>): { extensions: { check: z.ZodType<string> } } {
   return { extensions: { check } };
 }

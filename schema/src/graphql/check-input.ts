@@ -1,4 +1,5 @@
 import {
+  type GraphQLArgument,
   GraphQLError,
   type GraphQLInputField,
   type GraphQLInputObjectType,
@@ -85,7 +86,12 @@ function checkObject(type: GraphQLInputObjectType, given: Given, path: (string |
   return [...issues, { path, code: 'UNKNOWN_FIELD', message: `has a field that ${type.name} does not know` }];
 }
 
-function checkField(field: GraphQLInputField, input: Given | undefined, path: (string | number)[]): InputIssue[] {
+/** As `checkInput`, with what the field or the argument itself asks of its text, see `checkedBy`. */
+export function checkField(
+  field: GraphQLInputField | GraphQLArgument,
+  input: Given | undefined,
+  path: (string | number)[],
+): InputIssue[] {
   if (input === undefined && field.defaultValue !== undefined) return [];
   if (field.extensions['isDemanded'] === true && !resolved(input)) return [required(path)];
   const issues = checkInput(field.type, input, path);

@@ -79,7 +79,7 @@ builder.mutationField('setPolicyMode', (t) =>
     ].join('\n'),
     ...allowedTo('analyst'),
     args: {
-      version: t.arg.string({ required: true, description: 'As policies lists it' }),
+      version: t.arg.string({ required: true, description: 'As policies lists it', ...checkedBy(version) }),
       mode: t.arg({ type: PolicyModeEnum, required: true, description: 'What it is to be' }),
     },
     resolve: (_root, args, context) => context.setPolicyMode(args.version, args.mode),
