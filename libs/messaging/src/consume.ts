@@ -210,6 +210,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
       // Before the first connection nothing has begun, and nobody knows when there will be one.
       if (connectedOnce) await running;
       await inHand[Symbol.asyncDispose]();
+      await settle[Symbol.asyncDispose]();
       // What was handed back is on its way when the connection closes.
       await broker.flush(stopFlushMs);
     },
