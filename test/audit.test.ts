@@ -357,5 +357,8 @@ describe('an applicant who is erased', () => {
     });
     await paused[Symbol.asyncDispose]();
     await vi.waitFor(async () => expect(await code('for mx  erased ERAZG')).toBe('VALIDATION_FAILED'), 10_000);
+    // A part of it is enough; what is no word of it, or too short to be told from others, is not.
+    for (const text of ['Erazg asked.', 'for “ERASED”']) expect(await code(text), text).toBe('VALIDATION_FAILED');
+    expect(await code('Mx: unerased, ERAZGX.')).toBeUndefined();
   });
 });
