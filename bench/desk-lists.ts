@@ -54,8 +54,9 @@ async function fill(database: Database): Promise<void> {
       700, 2, 'a-bench', n % 1000 = 1, now() - (${applications}::integer - n) * interval '1 second'
     from generate_series(1, ${applications}::integer) n`.execute(database.sql());
   await sql`
-    insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at, hash)
-    select gen_random_uuid(), id, 2, status, 'a-bench', '[]', '{}', created_at, sha256('')
+    insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at,
+      recorded_at, hash)
+    select gen_random_uuid(), id, 2, status, 'a-bench', '[]', '{}', created_at, created_at, sha256('')
     from applications where status <> 'PENDING' order by created_at`.execute(database.sql());
   await sql`vacuum analyze applications`.execute(database.sql());
   await sql`vacuum analyze application_events`.execute(database.sql());
@@ -71,7 +72,8 @@ async function time(database: Database): Promise<void> {
   const deepInQueue = await placeOf(database, deepPage * pageSize, `status = 'MANUAL_REVIEW'`);
   const page = (filter: ApplicationFilter, after?: string) => list(filter, { first: pageSize, after }, 'newest first');
   const queue = (after?: string) => list({ statuses: ['MANUAL_REVIEW'] }, { first: pageSize, after }, 'oldest first');
-  const look = createDecisionReader(watched)();
+  const decisions = createDecisionReader(watched)();
+  await decisions.begin(() => 30_000);
   const asked: [string, () => Promise<unknown>][] = [
     ['applications, first page', () => page({})],
     [`applications, page ${deepPage}`, () => page({}, deep)],
@@ -80,7 +82,7 @@ async function time(database: Database): Promise<void> {
     ['applications of one PAN', () => page({ panNumber: 'ABCDE1234F' })],
     ['review queue, first page', () => queue()],
     [`review queue, page ${deepPage}`, () => queue(deepInQueue)],
-    ['decisions, a look by time', () => look()],
+    ['decisions, a look by time', () => decisions.nextPage()],
   ];
   for (const [name, ask] of asked) {
     await ask();

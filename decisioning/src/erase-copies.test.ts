@@ -57,3 +57,34 @@ test('an erasure stays open while NATS does not answer; then copies are deleted,
     await vi.waitFor(async () => expect(await timesOf(id)).toEqual(expected), 10_000);
   }
 });
+
+test('erasures that fail again and again hold up no other one, and no transaction waits for NATS', async ({
+  database,
+}) => {
+  const failing: string[] = [];
+  while (failing.length < 20) failing.push(await erased(database));
+  const asked: string[] = [];
+  const withinTransactions: number[] = [];
+  await using _ = startErasingCopies({
+    database,
+    eraseMessages: async (applicationId) => {
+      asked.push(applicationId);
+      const { rows } = await sql<{ count: number }>`
+        select count(*)::integer as count from pg_stat_activity
+        where datname = current_database() and state = 'idle in transaction'`.execute(database.sql());
+      withinTransactions.push(rows[0]?.count ?? 0);
+      if (failing.includes(applicationId)) throw new Error('not this one');
+      return 1;
+    },
+    isBrokerConnected: () => true,
+    log: quiet,
+    metrics: createMetrics('test'),
+  });
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThanOrEqual(20), 10_000);
+  const other = await erased(database);
+  await vi.waitFor(async () => {
+    const { rows } = await sql`select purges from erasures where application_id = ${other}`.execute(database.sql());
+    expect(rows).toEqual([{ purges: 1 }]);
+  }, 10_000);
+  expect(Math.max(...withinTransactions)).toBe(0);
+});

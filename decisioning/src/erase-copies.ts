@@ -1,4 +1,4 @@
-import { type Database, inTransaction, sql } from '@prequal/persistence';
+import { type Database, sql } from '@prequal/persistence';
 import { gaugeOf, type Logger, type Registry, repeatedly } from '@prequal/service';
 
 export type EraseCopiesOptions = {
@@ -12,6 +12,10 @@ export type EraseCopiesOptions = {
 
 const everyMs = 1_000;
 const batch = 20;
+/** a claimed one is nobody else's so long, also when who has claimed it dies */
+const leaseMs = 30_000;
+/** those that could not be deleted wait behind those that were not tried */
+const retryAfterMs = 5_000;
 /** after the first time: what was being published while the data was erased has arrived by then */
 const againAfterMs = [60_000, 15 * 60_000];
 
@@ -34,23 +38,28 @@ export function startErasingCopies(options: EraseCopiesOptions): AsyncDisposable
     },
   );
 
-  /** Answers whether there may be more. */
+  /** Answers whether there may be more. NATS is asked between two statements: no transaction waits for it. */
   async function eraseSome(): Promise<boolean> {
-    return inTransaction(database, async (within) => {
-      const { rows } = await sql<{ id: string }>`
-          select application_id as id from erasures where purge_at <= now()
-          order by purge_at limit ${batch} for update skip locked`.execute(within.sql());
-      if (rows.length === 0) return false;
-      const outcomes = await Promise.allSettled(rows.map(({ id }) => eraseMessages(id)));
-      const done = rows.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ id }) => id);
-      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-      if (failure) log.warn({ err: failure.reason }, 'copies of erased data not deleted, will be tried again');
-      await sql`
-          update erasures set purges = purges + 1,
-            purge_at = now() + (${againAfterMs}::integer[])[purges + 1] * interval '1 millisecond'
-          where application_id = any(${done}::uuid[])`.execute(within.sql());
-      return rows.length === batch && done.length === rows.length;
-    });
+    const { rows } = await sql<Claimed>`
+      update erasures set purge_at = now() + ${leaseMs} * interval '1 millisecond'
+      where application_id in (
+        select application_id from erasures where purge_at <= now()
+        order by purge_at limit ${batch} for update skip locked)
+      returning application_id as id, purge_at`.execute(database.sql());
+    if (rows.length === 0) return false;
+    const outcomes = await Promise.allSettled(rows.map(({ id }) => eraseMessages(id)));
+    const isDone = outcomes.map(({ status }) => status === 'fulfilled');
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure) log.warn({ err: failure.reason }, 'copies of erased data not deleted, will be tried again');
+    // Another time than the claim's means that a copy has come meanwhile: then it stays due.
+    await sql`
+      update erasures e set purges = purges + c.is_done::integer,
+        purge_at = now() + interval '1 millisecond'
+          * case when c.is_done then (${againAfterMs}::integer[])[purges + 1] else ${retryAfterMs} end
+      from unnest(${rows.map(({ id }) => id)}::uuid[], ${rows.map((row) => new Date(row.purge_at))}::timestamptz[],
+        ${isDone}::boolean[]) c (id, purge_at, is_done)
+      where e.application_id = c.id and e.purge_at = c.purge_at`.execute(database.sql());
+    return rows.length === batch;
   }
 
   return repeatedly(async (stopping) => {
@@ -62,3 +71,5 @@ export function startErasingCopies(options: EraseCopiesOptions): AsyncDisposable
     return everyMs * (0.5 + Math.random());
   });
 }
+
+type Claimed = { id: string; purge_at: string };

@@ -107,10 +107,16 @@ async function append(database: Pick<Database, 'sql'>, event: ChainedEvent): Pro
       ${bytes(event.previousHash)}, ${hash})`.execute(database.sql());
 }
 
-/** The reason stays for good, so it must not repeat what is erased. */
+/** Shorter parts of a name are words of other people's sentences as well. */
+const minNamePart = 3;
+
+/** The reason stays for good, so it must not repeat what is erased: no word of the name, and not the name as a whole. */
 function refuseName(reason: string, name: string | null): void {
-  const plain = (text: string) => text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim();
-  if (name === null || !plain(reason).includes(plain(name))) return;
+  if (name === null) return;
+  const [said, parts] = [wordsOf(reason), wordsOf(name)];
+  const repeatsPart = parts.some((part) => part.length >= minNamePart && said.includes(part));
+  const repeatsAll = parts.length > 1 && ` ${said.join(' ')} `.includes(` ${parts.join(' ')} `);
+  if (!repeatsPart && !repeatsAll) return;
   throw validationFailed([
     {
       path: ['reason'],
@@ -118,6 +124,16 @@ function refuseName(reason: string, name: string | null): void {
       message: 'must not hold the name of the applicant, which is to be erased',
     },
   ]);
+}
+
+/** Letters and their marks, as they are compared: `Ravi-Kumar’s` has three. */
+function wordsOf(text: string): string[] {
+  return (
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{M}\p{N}]+/gu) ?? []
+  );
 }
 
 function notFound(): Refusal {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { type Database, sql } from '@prequal/persistence';
-import type { StatusUpdate } from '@prequal/schema';
-import { quiet, type TestNats, test } from '@prequal/testing';
+import { setImmediate } from 'node:timers/promises';
+import { toMessage } from '@prequal/messaging';
+import { type Database, openDatabase, sql } from '@prequal/persistence';
+import { createEvent, type StatusUpdate } from '@prequal/schema';
+import { quiet, runSql, type TestNats, test, withDatabase } from '@prequal/testing';
 import { expect, vi } from 'vitest';
 import { createDecisionFeed, type DecisionFeedOptions } from './decision-feed.ts';
 import { createDecisionReader } from './read-decisions.ts';
@@ -9,7 +11,10 @@ import { createDecisionReader } from './read-decisions.ts';
 type Queries = Pick<Database, 'sql'>;
 
 /** Decides on a new application, with as many versions as wanted, and tells nobody. */
-async function decided({ sql: session }: Queries, { loanType = 'HOME', versions = 2, synthetic = false } = {}) {
+async function decided(
+  { sql: session }: Queries,
+  { loanType = 'HOME', versions = 2, synthetic = false, decidedAgo = '0 s' } = {},
+) {
   const id = randomUUID();
   await sql`
     with stored as (
@@ -17,9 +22,11 @@ async function decided({ sql: session }: Queries, { loanType = 'HOME', versions 
         status, version, correlation_id, synthetic)
       values (${id}, '\\x01', '\\x00', 'ABCDE***4F', 75000, 500000, ${loanType}, 'MANUAL_REVIEW', ${versions}, 'a-test', ${synthetic})
       returning id)
-    insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
+    insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at, hash)
     select gen_random_uuid(), id, v, case v when 1 then 'PENDING' when 2 then 'MANUAL_REVIEW' else 'REJECTED' end,
-      'a-test', '[]', '{}', sha256('') from stored, generate_series(1, ${versions}::integer) v`.execute(session());
+      'a-test', '[]', '{}', now() - ${decidedAgo}::interval, sha256('') from stored, generate_series(1, ${versions}::integer) v`.execute(
+    session(),
+  );
   return id;
 }
 
@@ -38,6 +45,20 @@ function feedOf(database: Database, nats: TestNats, options: Partial<DecisionFee
 /** Says only that there is something to look at. */
 function hint({ broker }: TestNats, id: string): void {
   broker.send(`loan.applications.status.${id}`, { payload: '', replyTo: broker.newInbox() });
+}
+
+/** What a service says of a decision. */
+function announce({ broker }: TestNats, applicationId: string, version: number): void {
+  const event = createEvent('statusChanged', {
+    id: randomUUID(),
+    source: 'gateway',
+    applicationId,
+    time: new Date(),
+    trace: { correlationId: 'a-test', traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
+    data: { status: 'REJECTED', version, cibilScore: null, reasons: [{ code: 'OTHER', message: 'A test.' }] },
+  });
+  const { subject, message } = toMessage('statusChanged', event);
+  broker.send(subject, { payload: message, replyTo: broker.newInbox() });
 }
 
 function collect(stream: AsyncIterable<StatusUpdate>) {
@@ -128,4 +149,74 @@ test('who does not take what comes is told to begin anew, and nobody else is har
   }
   await expect(slow.next()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   expect(feed.watcherCount()).toBe(1);
+});
+
+test.for(['hinted at', 'found by the sweep'])(
+  'a decision whose maker was suspended before it wrote it is told when it is %s',
+  async (how, { database, nats }) => {
+    await using feed = feedOf(database, nats, how === 'hinted at' ? {} : { sweepIntervalMs: 50 });
+    const { seen } = collect(await feed.watch({}, new AbortController().signal));
+    const id = await decided(database, { decidedAgo: '5 minutes' });
+    if (how === 'hinted at') hint(nats, id);
+    await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 5_000);
+  },
+);
+
+test('what is announced is told whenever it was recorded, and what came before it is not', async ({
+  database,
+  nats,
+}) => {
+  const id = await decided(database, { versions: 3 });
+  await using feed = feedOf(database, nats);
+  const { seen } = collect(await feed.watch({}, new AbortController().signal));
+  announce(nats, id, 3);
+  const later = await decided(database, { versions: 3 });
+  announce(nats, later, 3);
+  announce(nats, id, 3);
+  await vi.waitFor(() => expect(seen.toSorted()).toEqual([`${id} 3`, `${later} 2`, `${later} 3`].toSorted()), 5_000);
+});
+
+test('many that are announced at once are told, each once', async ({ database, nats }) => {
+  await using feed = feedOf(database, nats);
+  const { seen } = collect(await feed.watch({}, new AbortController().signal));
+  const ids: string[] = [];
+  while (ids.length < 2_300) ids.push(...(await Promise.all(Array.from({ length: 100 }, () => decided(database)))));
+  for (const id of ids) hint(nats, id);
+  await vi.waitFor(() => expect(seen.toSorted()).toEqual(ids.map((id) => `${id} 2`).toSorted()), 10_000);
+});
+
+test('more than may be kept are told at the pace at which they are taken, in order and once', async ({
+  database,
+  nats,
+}) => {
+  const read = createDecisionReader(database, { pageSize: 10, maxKnown: 30 });
+  await using feed = feedOf(database, nats, { read, maxKept: 20, patienceMs: 10_000, sweepIntervalMs: 50 });
+  const stream = await feed.watch({}, new AbortController().signal);
+  const ids = await Promise.all(Array.from({ length: 100 }, () => decided(database, { versions: 3 })));
+  const versions = new Map<string, number[]>(ids.map((id) => [id, []]));
+  for (let taken = 0; taken < 200; taken += 1) {
+    const { value } = await stream.next();
+    versions.get(value.applicationId)?.push(value.version);
+    // Others have their turn, as with a client behind a network.
+    await setImmediate();
+  }
+  expect([...versions.values()]).toEqual(ids.map(() => [2, 3]));
+  const next = await decided(database);
+  expect((await stream.next()).value).toMatchObject({ applicationId: next });
+});
+
+test('who subscribes while PostgreSQL is away is told what is decided from then on', async ({ database, nats }) => {
+  await decided(database);
+  const connections = (allowed: boolean) =>
+    runSql(
+      withDatabase(database.url, 'postgres'),
+      `alter database ${new URL(database.url).pathname.slice(1)} allow_connections ${allowed}`,
+    );
+  await using gateways = await openDatabase({ databaseUrl: database.url, poolMax: 1, applicationName: 'a-gateway' });
+  await using feed = feedOf(gateways, nats, { sweepIntervalMs: 50 });
+  await connections(false);
+  const { seen } = collect(await feed.watch({}, new AbortController().signal));
+  const id = await decided(database);
+  await connections(true);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 10_000);
 });

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker } from '@prequal/messaging';
-import { Refusal, type StatusUpdate, subjectOf } from '@prequal/schema';
+import { decodeEvent, Refusal, type StatusUpdate, subjectOf } from '@prequal/schema';
 import type { DecisionFilter } from '@prequal/schema/graphql';
 import { backoffMs, type Logger } from '@prequal/service';
-import type { DecisionReader, FoundDecision } from './read-decisions.ts';
+import { type DecisionReader, type FoundDecision, unnamedVersion } from './read-decisions.ts';
 import { createUpdateStream, type UpdateStream } from './update-stream.ts';
 
 export type DecisionFeed = AsyncDisposable & {
@@ -14,12 +14,14 @@ export type DecisionFeed = AsyncDisposable & {
 
 export type DecisionFeedOptions = {
   broker: Pick<Broker, 'subscribe' | 'flush' | 'onConnect'>;
-  read: DecisionReader;
+  read: () => DecisionReader;
   log: Logger;
   /** between half of it and all of it passes between two looks for what the network lost, milliseconds */
   sweepIntervalMs: number;
-  /** most decisions kept for a client that does not take them; beyond, it is told to begin anew */
+  /** with so many kept for a client that does not take them, nothing is read for anybody until it has taken some */
   maxKept?: number;
+  /** no longer than this: then it is told to begin anew */
+  patienceMs?: number;
 };
 
 const retry = { baseMs: 200, maxMs: 5_000 };
@@ -27,8 +29,10 @@ const retry = { baseMs: 200, maxMs: 5_000 };
 const reconnectJitterMs = 500;
 /** a watcher is not kept waiting longer for a server that does not answer */
 const flushLimitMs = 2_000;
-/** most applications asked for by id; when there are more it asks for a time */
+/** most applications asked for at a time */
 const maxNamed = 1_000;
+/** most that wait to be asked for, while PostgreSQL is away; what comes then is found by time */
+const maxWaiting = 50_000;
 
 const tooSlow = 'Decisions came faster than they were taken. Subscribe again; what was missed stands in applications.';
 
@@ -38,19 +42,18 @@ type Watcher = { filter: DecisionFilter; stream: UpdateStream<StatusUpdate>; lea
  * Decisions of all applications for those behind the desk. A status message only says which application to look
  * at: what is passed on is read from PostgreSQL, once for all watchers, in batches that grow while a read is under
  * way. So each application's decisions come in order and without gaps, whatever the network does. What it lost
- * altogether is found by time, after each reconnect and now and then; see `DecisionReader` for the overlap.
+ * altogether is found by time, page by page, after each reconnect and now and then; see `createDecisionReader`.
  *
  * With the first watcher it begins, and with the last one it lets go of its subscription.
  */
 export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
-  const { broker, read, log, sweepIntervalMs, maxKept = 10_000 } = options;
+  const { broker, read, log, sweepIntervalMs, maxKept = 10_000, patienceMs = 2_000 } = options;
   const watchers = new Set<Watcher>();
   let running: Running | undefined;
+  let room = Promise.withResolvers<void>();
 
   function passOn(decisions: readonly FoundDecision[]): void {
     for (const watcher of watchers) {
-      // Of what came before: nobody can take anything while these are passed on.
-      if (watcher.stream.size() > maxKept) leave(watcher, new Refusal('UNAVAILABLE', tooSlow));
       const { statuses, loanTypes } = watcher.filter;
       for (const { loanType, ...update } of decisions) {
         if (statuses && !statuses.includes(update.status)) continue;
@@ -60,10 +63,24 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
     }
   }
 
+  /** Reading goes no faster than they take it: what was missed in an outage may be more than can be kept. */
+  async function waitForRoom(): Promise<void> {
+    const behind = () => [...watchers].filter(({ stream }) => stream.size() > maxKept);
+    if (behind().length === 0) return;
+    const patience = AbortSignal.timeout(patienceMs);
+    const over = new Promise<void>((resolve) => patience.addEventListener('abort', () => resolve(), { once: true }));
+    while (!patience.aborted && behind().length > 0) {
+      room = Promise.withResolvers();
+      await Promise.race([room.promise, over]);
+    }
+    for (const watcher of behind()) leave(watcher, new Refusal('UNAVAILABLE', tooSlow));
+  }
+
   function leave(watcher: Watcher, error?: Error): void {
     watcher.stream.cut(error);
     watcher.leaving.abort();
     if (!watchers.delete(watcher)) return;
+    room.resolve();
     if (watchers.size > 0) return;
     running?.stop();
     running = undefined;
@@ -72,29 +89,73 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
   function run(): Running {
     const stopping = new AbortController();
     const reader = read();
-    const named = new Set<string>();
+    const named = new Map<string, number>();
     let lookByTime = false;
-    let reading: Promise<void> | undefined;
+    let isLooking = false;
+    let isReading = false;
+    let hasBegun = false;
+    let triedAt: number | undefined;
+    const tried = Promise.withResolvers<void>();
 
-    async function readAll(): Promise<void> {
-      for (let attempt = 1; !stopping.signal.aborted && (lookByTime || named.size > 0); attempt += 1) {
-        const ids = lookByTime || named.size > maxNamed ? undefined : [...named];
-        // What is signalled from here on may have been committed after the read.
-        named.clear();
-        lookByTime = false;
-        try {
-          passOn(await reader(ids));
-          attempt = 0;
-        } catch (error) {
-          log.warn({ err: error, attempt }, 'decisions not read, their watchers wait');
-          lookByTime = true;
-          await pause(backoffMs(attempt, retry));
-        }
+    function name(id: string, version: number): void {
+      if (named.size < maxWaiting) named.set(id, Math.min(version, named.get(id) ?? unnamedVersion));
+      else lookByTime = true;
+    }
+
+    /** With the first try, or at the moment of it: who came while PostgreSQL was away misses nothing since. */
+    async function begin(): Promise<void> {
+      try {
+        await reader.begin(() => (triedAt === undefined ? 0 : performance.now() - triedAt));
+        hasBegun = true;
+      } finally {
+        triedAt ??= performance.now();
+        tried.resolve();
       }
     }
 
+    async function readNamed(): Promise<void> {
+      // What is signalled from here on may have been committed after the read.
+      const asked = new Map(named.entries().take(maxNamed));
+      for (const id of asked.keys()) named.delete(id);
+      try {
+        passOn(await reader.signalled(asked));
+      } catch (error) {
+        for (const [id, version] of asked) name(id, version);
+        throw error;
+      }
+    }
+
+    async function readPage(): Promise<void> {
+      // A look that is asked for from here on may be for what was committed behind this one.
+      if (!isLooking) lookByTime = false;
+      isLooking = true;
+      const { decisions, isLast } = await reader.nextPage();
+      isLooking = !isLast;
+      passOn(decisions);
+    }
+
+    async function readAll(): Promise<void> {
+      for (let attempt = 1; !stopping.signal.aborted; attempt += 1) {
+        lookByTime ||= reader.isFull();
+        if (hasBegun && !lookByTime && !isLooking && named.size === 0) break;
+        try {
+          if (!hasBegun) await begin();
+          await waitForRoom();
+          if (named.size > 0) await readNamed();
+          if (lookByTime || isLooking) await readPage();
+          attempt = 0;
+        } catch (error) {
+          log.warn({ err: error, attempt }, 'decisions not read, their watchers wait');
+          await pause(backoffMs(attempt, retry));
+        }
+      }
+      isReading = false;
+    }
+
     function wake(): void {
-      reading ??= readAll().finally(() => (reading = undefined));
+      if (isReading) return;
+      isReading = true;
+      void readAll();
     }
 
     function look(): void {
@@ -113,33 +174,41 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
       }
     }
 
-    const unsubscribe = broker.subscribe(subjectOf('statusChanged', '*'), ({ subject }) => {
-      named.add(subject.slice(subject.lastIndexOf('.') + 1));
+    const unsubscribe = broker.subscribe(subjectOf('statusChanged', '*'), (message) => {
+      name(message.subject.slice(message.subject.lastIndexOf('.') + 1), versionIn(message.string()));
       wake();
     });
     const onConnect = broker.onConnect(() => void pause(Math.random() * reconnectJitterMs).then(look));
     void sweep();
     return {
-      // The first look finds what is there already, which nobody is told.
       begun: broker
         .flush(flushLimitMs)
-        .then(look)
-        .then(() => reading),
+        .then(wake)
+        .then(() => tried.promise),
       stop: () => {
         stopping.abort();
+        tried.resolve();
         unsubscribe();
         onConnect[Symbol.dispose]();
       },
     };
   }
 
+  function createWatcher(filter: DecisionFilter): Watcher {
+    const stream = createUpdateStream<StatusUpdate>(
+      () => leave(watcher),
+      () => void (stream.size() <= maxKept && room.resolve()),
+    );
+    const watcher: Watcher = { filter, stream, leaving: new AbortController() };
+    return watcher;
+  }
+
   return {
     watch: async (filter, gone) => {
-      const leaving = new AbortController();
-      const watcher: Watcher = { filter, stream: createUpdateStream(() => leave(watcher)), leaving };
+      const watcher = createWatcher(filter);
       running ??= run();
       watchers.add(watcher);
-      gone.addEventListener('abort', () => leave(watcher), { signal: leaving.signal });
+      gone.addEventListener('abort', () => leave(watcher), { signal: watcher.leaving.signal });
       if (gone.aborted) leave(watcher);
       await running?.begun;
       return watcher.stream.iterator;
@@ -152,3 +221,11 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
 }
 
 type Running = { begun: Promise<unknown>; stop: () => void };
+
+function versionIn(text: string): number {
+  try {
+    return decodeEvent('statusChanged', text).data.version;
+  } catch {
+    return unnamedVersion;
+  }
+}

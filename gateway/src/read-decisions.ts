@@ -3,70 +3,151 @@ import type { ApplicationStatus, DecisionReason, LoanType, StatusUpdate } from '
 
 export type FoundDecision = StatusUpdate & { loanType: LoanType };
 
-/** Each time it is called it answers what was decided since and was not answered before, see `createDecisionReader`. */
-export type DecisionReader = () => (applicationIds?: readonly string[]) => Promise<FoundDecision[]>;
+/** Of applications that were signalled: the version that the signal named, or `unnamedVersion`. */
+type Signalled = ReadonlyMap<string, number>;
+
+/** Higher than any: of a signal that did not say which decision it was for. */
+export const unnamedVersion = 2 ** 31 - 1;
+
+/** Each answers what was not answered before, each application's decisions in their order. One call at a time. */
+export type DecisionReader = {
+  /** Comes first. What was recorded before then counts as answered; `agoMs` is asked when the database has answered. */
+  begin: (agoMs: () => number) => Promise<void>;
+  /** What the signals named, whenever it was recorded, and all else that is new of these applications. */
+  signalled: (applications: Signalled) => Promise<FoundDecision[]>;
+  /** The next page of a look by time at all applications, and whether that was its last one. */
+  nextPage: () => Promise<{ decisions: FoundDecision[]; isLast: boolean }>;
+  /** It remembers as much as it may, and wants a look by time to be able to forget. */
+  isFull: () => boolean;
+};
 
 /**
- * A decision has the time at which its transaction began, and is seen once that is committed: a look by time
- * begins so long before the last one. No transaction of ours lasts as long.
+ * A decision is recorded with the time at which it was written, and is seen once that is committed. The server ends
+ * a statement after 5 s and a transaction that waits for its client after 10 s, so it does not take longer than this.
  */
-const overlapMs = 60_000;
+const overlapMs = 30_000;
+
+const defaults = { pageSize: 1_000, maxKnown: 100_000 };
 
 /**
- * Makes a reader for one stretch of watching. Its first answer is empty: what it finds then was decided before.
- * Later ones hold what is new, of these applications or, without them, of all, each application's decisions in
- * their order. Tests of the system itself are left out. One call at a time.
+ * Makes a reader for one stretch of watching; tests of the system itself are left out. It keeps the time up to which
+ * everything was answered, and what was answered beyond it, so that it reads the overlap again without telling it
+ * again. It keeps up to `maxKnown` of them, so a signal that comes twice is answered twice only when it comes so late
+ * that this one is forgotten.
  */
-export function createDecisionReader(database: Database): DecisionReader {
+export function createDecisionReader(database: Database, options: Partial<typeof defaults> = {}): () => DecisionReader {
+  const { pageSize, maxKnown } = { ...defaults, ...options };
   return () => {
-    let since: Date | undefined;
-    /** found before, with its time; what is older than `since` will not be found again */
+    /** what was recorded until then was answered, or came before the beginning */
+    let answeredUntil = new Date(0);
+    /** answered, with the time of recording */
     const known = new Map<string, number>();
+    /** where the look by time that is under way has come to */
+    let place: Place | undefined;
+    /** whether what it has seen so far cannot be joined by what is committed late */
+    let isSettled = true;
 
-    return async (applicationIds) => {
-      const isFirst = since === undefined;
-      const isByTime = isFirst || applicationIds === undefined;
-      const named = isByTime ? sql`` : sql`e.application_id = any(${[...applicationIds]}::uuid[]) and`;
-      const { rows } = await sql<Row | NoRow>`
-        select n.since as looked_since, d.*
-        from (select now() - ${overlapMs} * interval '1 millisecond' as since) n
-        left join lateral (
-          select e.application_id, e.version, e.status, e.occurred_at, e.reasons, e.payload, a.loan_type
+    /** `offset 0` has the server go by id, application by application, and never by time, whatever it knows of its tables. */
+    async function readUnknown(applications: Signalled): Promise<FoundDecision[]> {
+      if (applications.size === 0) return [];
+      const { rows } = await sql<Row>`
+        select d.* from unnest(${[...applications.keys()]}::uuid[], ${[...applications.values()]}::integer[]) s (id, version)
+        cross join lateral (
+          select e.application_id, e.version, e.status, e.occurred_at, e.recorded_at, e.reasons, e.payload, a.loan_type
           from application_events e join applications a on a.id = e.application_id
-          where ${named} e.occurred_at > coalesce(${since ?? null}::timestamptz, n.since)
-            and e.kind = 'STATUS' and e.status <> 'PENDING' and not a.synthetic
-        ) d on true
+          where e.application_id = s.id and e.kind = 'STATUS' and e.status <> 'PENDING' and not a.synthetic
+          offset 0
+        ) d
+        where d.version >= s.version or d.recorded_at > ${answeredUntil}::timestamptz
         order by d.application_id, d.version`.execute(database.sql());
-      const fresh = rows.filter(isRow).filter(({ application_id, version, occurred_at }) => {
-        const key = `${application_id}:${version}`;
-        if (known.has(key)) return false;
-        known.set(key, new Date(occurred_at).getTime());
-        return true;
-      });
-      if (isByTime) {
-        since = new Date(rows[0]?.looked_since ?? 0);
-        for (const [key, occurredAt] of known) if (occurredAt <= since.getTime()) known.delete(key);
+      const fresh = rows.filter((row) => !known.has(keyOf(row)));
+      for (const row of fresh) known.set(keyOf(row), new Date(row.recorded_at ?? 0).getTime());
+      return fresh.map(toDecision);
+    }
+
+    /** Of what lies before `answeredUntil`; what is found again only by a signal. */
+    function forget(): void {
+      for (const [key, recordedAt] of known) {
+        if (known.size <= maxKnown) return;
+        if (recordedAt <= answeredUntil.getTime()) known.delete(key);
       }
-      return isFirst ? [] : fresh.map(toDecision);
+    }
+
+    /** When so much is decided that the overlap alone is more: it becomes shorter. All was answered up to here. */
+    function shorten(): void {
+      if (known.size <= maxKnown) return;
+      const times = [...known.values()].toSorted((one, other) => one - other);
+      answeredUntil = new Date(Math.max(answeredUntil.getTime(), times[times.length - Math.ceil(maxKnown / 2)] ?? 0));
+      for (const [key, recordedAt] of known) if (recordedAt <= answeredUntil.getTime()) known.delete(key);
+    }
+
+    /** A page has come so far, and what was recorded until `settledUntil` could be seen. */
+    function settle(until: number, settledUntil: number): void {
+      if (!isSettled) return;
+      answeredUntil = new Date(Math.max(answeredUntil.getTime(), Math.min(until, settledUntil)));
+      isSettled = until <= settledUntil;
+      forget();
+    }
+
+    return {
+      begin: async (agoMs) => {
+        const { rows } = await sql<{ now: string }>`select now() as now`.execute(database.sql());
+        answeredUntil = new Date(new Date(rows[0]?.now ?? 0).getTime() - agoMs());
+      },
+      signalled: readUnknown,
+      nextPage: async () => {
+        const { at, id, version } = (place ??= { at: answeredUntil, id: lastId, version: unnamedVersion });
+        // Keys alone, of which the index knows all: most of the overlap is known already.
+        const { rows } = await sql<Key>`
+          select application_id, version, recorded_at, now() - ${overlapMs} * interval '1 millisecond' as settled_until
+          from application_events
+          where (recorded_at, application_id, version) > (${at}::timestamptz, ${id}::uuid, ${version}::integer)
+            and recorded_at is not null and kind = 'STATUS' and status <> 'PENDING'
+          order by recorded_at, application_id, version limit ${pageSize}`.execute(database.sql());
+        const unknown = new Map<string, number>();
+        for (const row of rows) {
+          if (known.has(keyOf(row))) continue;
+          unknown.set(row.application_id, Math.min(row.version, unknown.get(row.application_id) ?? unnamedVersion));
+        }
+        const decisions = await readUnknown(unknown);
+        const last = rows.at(-1);
+        if (last) {
+          place = { at: new Date(last.recorded_at), id: last.application_id, version: last.version };
+          // Others of the same millisecond may be on the next page.
+          settle(place.at.getTime() - 1, new Date(last.settled_until).getTime());
+        }
+        const isLast = rows.length < pageSize;
+        if (isLast) {
+          shorten();
+          place = undefined;
+          isSettled = true;
+        }
+        return { decisions, isLast };
+      },
+      isFull: () => known.size > maxKnown,
     };
   };
 }
 
-type NoRow = { looked_since: string; application_id: null };
+const lastId = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+type Place = { at: Date; id: string; version: number };
+
+type Key = { application_id: string; version: number; recorded_at: string; settled_until: string };
 
 type Row = {
-  looked_since: string;
   application_id: string;
   version: number;
   status: ApplicationStatus;
   occurred_at: string;
+  recorded_at: string | null;
   reasons: DecisionReason[];
   payload: { cibilScore?: number | null };
   loan_type: LoanType;
 };
 
-function isRow(row: Row | NoRow): row is Row {
-  return row.application_id !== null;
+function keyOf({ application_id, version }: { application_id: string; version: number }): string {
+  return `${application_id}:${version}`;
 }
 
 function toDecision(row: Row): FoundDecision {

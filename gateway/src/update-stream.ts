@@ -11,8 +11,8 @@ export type UpdateStream<Item> = {
   iterator: AsyncIterableIterator<Item>;
 };
 
-/** `onLeave` is called when the client goes. */
-export function createUpdateStream<Item>(onLeave: () => void): UpdateStream<Item> {
+/** `onLeave` is called when the client goes, `onTake` when it has taken something that was kept. */
+export function createUpdateStream<Item>(onLeave: () => void, onTake?: () => void): UpdateStream<Item> {
   const kept: Item[] = [];
   let ended = false;
   let failure: Error | undefined;
@@ -29,7 +29,10 @@ export function createUpdateStream<Item>(onLeave: () => void): UpdateStream<Item
   const iterator: AsyncIterableIterator<Item> = {
     next: async () => {
       const value = kept.shift();
-      if (value !== undefined) return { done: false, value };
+      if (value !== undefined) {
+        onTake?.();
+        return { done: false, value };
+      }
       if (ended) {
         if (failure) throw failure;
         return { done: true, value: undefined };

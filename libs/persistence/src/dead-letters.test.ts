@@ -3,6 +3,7 @@ import { test } from '@prequal/testing';
 import { expect } from 'vitest';
 import { type Database, sql } from './database.ts';
 import {
+  checkReplay,
   countDeadLetters,
   discardDeadLetter,
   findDeadLetter,
@@ -78,6 +79,25 @@ test.for([
   await expect(replayDeadLetter(database, { id, by: 'x', messageId: randomUUID() })).rejects.toMatchObject({
     code: 'NOT_REPLAYABLE',
   });
+  expect(await findDeadLetter(database, id)).toMatchObject({ state: 'OPEN' });
+  expect(await outbox(database)).toEqual([]);
+});
+
+test('what was submitted by an applicant who is erased meanwhile is not replayed', async ({ database }) => {
+  const id = await deadLetter(database, Buffer.from('{}'));
+  await sql`
+    with stored as (
+      insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+        status, version, correlation_id, synthetic)
+      select application_id, '', '', '**********', 1, 1, 'HOME', 'REJECTED', 2, 'a-test', false
+      from dead_letters where id = ${id} returning id)
+    insert into erasures (application_id) select id from stored`.execute(database.sql());
+  for (const attempt of [
+    () => replayDeadLetter(database, { id, by: 'x', messageId: randomUUID() }),
+    () => checkReplay(database, id),
+  ]) {
+    await expect(attempt()).rejects.toMatchObject({ code: 'NOT_REPLAYABLE', message: /erased/ });
+  }
   expect(await findDeadLetter(database, id)).toMatchObject({ state: 'OPEN' });
   expect(await outbox(database)).toEqual([]);
 });

@@ -54,7 +54,8 @@ export type Resolution = { id: string; by: string };
 /**
  * Puts the original message back on its subject, through the outbox and under a new message id: what
  * workers had noted about the first one does not count against it. Throws `Refusal` NOT_FOUND,
- * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is empty or no text and for a subject that is no event's.
+ * ALREADY_RESOLVED, or NOT_REPLAYABLE for a payload that is empty or no text, for a subject that no worker listens to,
+ * and for what an applicant submitted who is erased.
  */
 export async function replayDeadLetter(
   database: Database,
@@ -62,6 +63,7 @@ export async function replayDeadLetter(
 ): Promise<StoredDeadLetter> {
   return inTransaction(database, async (within) => {
     const resolved = await resolve(within, { id, by, state: 'REPLAYED', resolution: `replayed as ${messageId}` });
+    await refuseErased(within, resolved);
     const message = replayable(resolved);
     await sql`
         insert into outbox (id, application_id, subject, message)
@@ -76,6 +78,7 @@ export async function replayDeadLetter(
 export async function checkReplay(database: Database, id: string): Promise<StoredDeadLetter> {
   const { payload, ...deadLetter } = await findDeadLetter(database, id);
   if (deadLetter.state !== 'OPEN') throw alreadyResolved();
+  await refuseErased(database, deadLetter);
   replayable({ ...deadLetter, payload });
   return deadLetter;
 }
@@ -127,6 +130,15 @@ function replayable({ subject, payload }: { subject: string; payload: Buffer }):
     throw new Refusal('NOT_REPLAYABLE', 'Its payload is no text, so no consumer can ever read it. Discard it.');
   }
   return message;
+}
+
+/** What was submitted holds personal data: it would be deleted again, from the outbox or from its stream. */
+async function refuseErased(database: Pick<Database, 'sql'>, { applicationId, subject }: DeadLetter): Promise<void> {
+  if (applicationId === null || !subject.startsWith(`${events.applicationSubmitted.subjectPrefix}.`)) return;
+  const { rows } = await sql`
+    select 1 from applications where id = ${applicationId} and pan_ciphertext = ''`.execute(database.sql());
+  if (rows.length === 0) return;
+  throw new Refusal('NOT_REPLAYABLE', 'The personal data of its application was erased for good. Discard it.');
 }
 
 function isConsumed(subject: string): boolean {

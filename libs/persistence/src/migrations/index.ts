@@ -9,6 +9,7 @@ import { Consent } from './20261127095000-consent.ts';
 import { Policies } from './20261127100000-policies.ts';
 import { EventChain } from './20261127110000-event-chain.ts';
 import { Erasures } from './20261127120000-erasures.ts';
+import { RecordedAt } from './20261128090000-recorded-at.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -23,4 +24,5 @@ export const migrations = [
   { name: '20261127100000-policies', class: Policies },
   { name: '20261127110000-event-chain', class: EventChain },
   { name: '20261127120000-erasures', class: Erasures },
+  { name: '20261128090000-recorded-at', class: RecordedAt },
 ];
