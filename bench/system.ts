@@ -1,4 +1,6 @@
 import type { ServiceProcess } from '@prequal/local-stack';
+import { connectBroker, provision } from '@prequal/messaging';
+import { createLog } from '@prequal/service';
 import type { DatabaseUrls, NatsUrls, Servers } from './servers.ts';
 import type { Metered } from './usage.ts';
 
@@ -35,12 +37,13 @@ export async function startSystem(servers: Servers, options: SystemOptions): Pro
         ...(service !== 'scoring' && { DATABASE_URL: database[service] }),
       },
     });
-  // It makes the streams, also for those who run without it.
-  const decisioning = await start('decisioning');
-  const scoring = workers ? await start('scoring') : undefined;
-  if (!workers) await decisioning[Symbol.asyncDispose]();
-  const gateway = await start('gateway');
-  const services = [gateway, ...(scoring ? [scoring, decisioning] : [])];
+  // Decisioning makes the streams that all need.
+  if (!workers) await makeStreams(nats);
+  const [gateway, ...others] = await Promise.all([
+    start('gateway'),
+    ...(workers ? [start('scoring'), start('decisioning')] : []),
+  ]);
+  const services = [gateway, ...others];
   return {
     gateway,
     url: `${gateway.address}/graphql`,
@@ -48,7 +51,13 @@ export async function startSystem(servers: Servers, options: SystemOptions): Pro
     nats,
     processes: [...services.map(({ metered }) => metered), servers.postgres, nats.metered],
     [Symbol.asyncDispose]: async () => {
-      for (const service of services) await service[Symbol.asyncDispose]();
+      await Promise.all(services.map((service) => service[Symbol.asyncDispose]()));
     },
   };
+}
+
+async function makeStreams(nats: NatsUrls): Promise<void> {
+  await using broker = connectBroker({ natsUrl: nats.admin, name: 'bench', log: createLog('bench', 'fatal') });
+  const { jsm } = await broker.jetStream();
+  await provision(jsm, { replicas: 1, ackWaitMs: 30_000 });
 }

@@ -33,7 +33,7 @@ await run(async (env): Promise<Service> => {
         client: { query: async () => ({ rows: [], rowCount: 0 }) },
         digest: (text: string) => text,
         log,
-      } as never),
+      }),
       isOverloaded: watchEventLoop(config.GATEWAY_MAX_EVENT_LOOP_DELAY_MS).isBehind,
       countRefused: () => undefined,
     }),

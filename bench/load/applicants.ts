@@ -19,7 +19,8 @@ export async function runApplicants({ url, applicants, sockets, seconds }: Appli
   await Promise.all(
     connections.map(async ({ post }, index) => {
       const socket = watching[index % watching.length];
-      while (socket && performance.now() < endAt) {
+      if (!socket) throw new Error('there must be a socket at least');
+      while (performance.now() < endAt) {
         const id = acknowledgedId(await post(submission()));
         acknowledged += 1;
         await untilDecided(socket, id);

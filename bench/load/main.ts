@@ -1,7 +1,7 @@
 import { runApplicants } from './applicants.ts';
 import { runArrivals } from './arrivals.ts';
 import { runBareRows } from './bare-rows.ts';
-import type { Order, Reply } from './protocol.ts';
+import type { Jobs, Order, Reply } from './protocol.ts';
 import { runRequests } from './requests.ts';
 import { runWatchers } from './watchers.ts';
 
@@ -15,17 +15,16 @@ process.on('message', (order: Order) => {
 });
 process.once('disconnect', () => process.exit());
 
-async function perform(order: Order): Promise<unknown> {
-  switch (order.job) {
-    case 'requests':
-      return runRequests(order.options);
-    case 'bareRows':
-      return runBareRows(order.options);
-    case 'applicants':
-      return runApplicants(order.options);
-    case 'arrivals':
-      return runArrivals(order.options);
-    case 'watchers':
-      return runWatchers(order.options);
-  }
+type Perform = { [Job in keyof Jobs]: (options: Jobs[Job][0]) => Promise<Jobs[Job][1]> };
+
+const performers: Perform = {
+  requests: runRequests,
+  bareRows: runBareRows,
+  applicants: runApplicants,
+  arrivals: runArrivals,
+  watchers: runWatchers,
+};
+
+function perform({ job, options }: Order): Promise<unknown> {
+  return performers[job](options as never);
 }

@@ -12,7 +12,7 @@ const limit = { rowsPerTransaction: 256, sessions: 3 };
 
 /** Submissions acknowledged a second, each durable by then, and what PostgreSQL takes of the same rows without us. */
 export const accept: Scenario = async ({ servers, load, options, say }) => {
-  const { repeats, seconds } = options.quick ? { repeats: 2, seconds: 2 } : { repeats: 5, seconds: 6 };
+  const { repeats, seconds } = options.quick ? { repeats: 2, seconds: 1.5 } : { repeats: 5, seconds: 6 };
   const recorder = createRecorder();
   const failures: string[] = [];
   await using system = await startSystem(servers, { name: 'accept', workers: false });
@@ -42,7 +42,7 @@ export const accept: Scenario = async ({ servers, load, options, say }) => {
 type Accepting = { system: System; load: LoadProcess; recorder: Recorder; prefix?: string };
 
 /** One repeat, recorded. */
-async function acceptFor(seconds: number, { system, load, recorder, prefix = '' }: Accepting) {
+export async function acceptFor(seconds: number, { system, load, recorder, prefix = '' }: Accepting) {
   const processes = [...system.processes, load.metered];
   await gaugesOf(system.gateway.address);
   const before = await usageOf(processes);

@@ -11,12 +11,16 @@ type Pipeline = { name: 'Prequal' | 'straightforward'; url: string; address: str
 /** Applications a second from submission to pushed decision, sustained, beside the pipeline as it is written at first. */
 export const pipeline: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds, applicants } = options.quick
-    ? { repeats: 2, seconds: 2, applicants: 128 }
+    ? { repeats: 2, seconds: 1.5, applicants: 128 }
     : { repeats: 5, seconds: 8, applicants: 256 };
   const recorder = createRecorder();
   const failures: string[] = [];
-  await using system = await startSystem(servers, { name: 'pipeline', workers: true });
-  await using other = await startStraightforward(servers);
+  const [ours, theirs] = await Promise.all([
+    startSystem(servers, { name: 'pipeline', workers: true }),
+    startStraightforward(servers),
+  ]);
+  await using system = ours;
+  await using other = theirs;
   const compared: Pipeline[] = [
     { name: 'Prequal', url: system.url, address: system.gateway.address, processes: system.processes },
     { name: 'straightforward', url: other.url, address: undefined, processes: other.processes },
@@ -61,18 +65,17 @@ async function startStraightforward(servers: Bench['servers']) {
   const env = { DATABASE_URL: database.owner, NATS_URL: nats.admin };
   const start = (name: string) =>
     servers.startProcess({ name: `straightforward-${name}`, entry: `straightforward/${name}.ts`, env });
-  const gateway = await start('gateway');
-  const all = [gateway, await start('scoring'), await start('decisioning')];
   const names = ['gateway', 'scoring', 'decisioning'];
+  const all = await Promise.all(names.map(start));
   return {
-    url: `${gateway.address}/graphql`,
+    url: `${all[0]?.address}/graphql`,
     processes: [
       ...all.map(({ pid }, index) => ({ name: names[index] ?? '', pid })),
       servers.postgres,
       nats.metered,
     ] satisfies Metered[],
     [Symbol.asyncDispose]: async () => {
-      for (const process of all) await process[Symbol.asyncDispose]();
+      await Promise.all(all.map((process) => process[Symbol.asyncDispose]()));
     },
   };
 }
