@@ -60,7 +60,11 @@ await chmod(folder, 0o755);
 const results: ScenarioResult[] = [];
 try {
   say(`starting servers in ${folder}`);
-  await using servers = await startServers(folder, onSpawn);
+  await using servers = await startServers({
+    folder,
+    onSpawn,
+    profilesTo: options.profile ? path.join(options.out, 'profiles') : undefined,
+  });
   await using load = await startLoad('load', onSpawn);
   for (const name of options.only) results.push(await measure(name, { servers, load, options, say }));
 } finally {

@@ -32,20 +32,34 @@ export type NatsUrls = Record<ServiceName | 'admin', string> & { metered: Metere
 type ServiceName = 'gateway' | 'scoring' | 'decisioning';
 export type ProcessOptions = { name: string; service?: ServiceName; entry?: string; env: NodeJS.ProcessEnv };
 
+export type ServersOptions = {
+  folder: string;
+  onSpawn: OnSpawn;
+  /** folder for a CPU profile of each process, written when it ends */
+  profilesTo: string | undefined;
+};
+
 const repoRoot = path.resolve(import.meta.dirname, '..');
 const passwords = { gateway: 'gateway', scoring: 'scoring', decisioning: 'decisioning', operator: 'operator' };
 const admin = { user: 'bench', password: 'bench' };
 
-export async function startServers(folder: string, onSpawn: OnSpawn): Promise<Servers> {
+export async function startServers({ folder, onSpawn, profilesTo }: ServersOptions): Promise<Servers> {
   await using owned = new AsyncDisposableStack();
   await mkdir(path.join(folder, 'logs'), { recursive: true });
   const { binary } = await findNatsServer({ cacheDir: path.join(repoRoot, '.data', 'cache'), env: process.env });
   const postgres = owned.use(await startPostgres({ dataDir: path.join(folder, 'postgres'), port: 0, onSpawn }));
   const production = productionEnv();
+  const profiling = profilesTo ? ` --cpu-prof --cpu-prof-dir=${path.resolve(profilesTo)}` : '';
   const running = owned.move();
+  // Users belong to the server and not to a database: one at a time makes them.
+  let making: Promise<unknown> = Promise.resolve();
   return {
     postgres: { name: 'PostgreSQL', pid: postgres.pid, withChildren: true },
-    newDatabase: (name) => makeDatabase(postgres.url, name),
+    newDatabase: (name) => {
+      const made = making.then(() => makeDatabase(postgres.url, name));
+      making = made.catch(() => undefined);
+      return made;
+    },
     newNats: async (name) => {
       const users = [...restrictedUsers(passwords), admin];
       const storeDir = path.join(folder, `nats-${name}`);
@@ -61,14 +75,15 @@ export async function startServers(folder: string, onSpawn: OnSpawn): Promise<Se
     },
     startProcess: async ({ name, service, entry, env }) => {
       await using log = await open(path.join(folder, 'logs', `${name}.log`), 'a');
-      // Known before it starts: a port below those that clients are given.
+      const options = `${env['NODE_OPTIONS'] ?? ''}${profiling && `${profiling} --cpu-prof-name=${name}.cpuprofile`}`;
+      // A port below those that clients are given.
       const port = String(await freePort());
       const ports = { GATEWAY_PORT: port, SCORING_PORT: port, DECISIONING_PORT: port };
       const started = await startService({
         name,
         repoRoot,
         output: log.fd,
-        env: { ...production, ...ports, ...env },
+        env: { ...production, ...ports, ...env, NODE_OPTIONS: options },
         ...(service && { service }),
         ...(entry && { entry: path.join(import.meta.dirname, entry) }),
         onSpawn,
