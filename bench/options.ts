@@ -12,6 +12,8 @@ export type Options = {
   compare: string | undefined;
   /** stored applications that growth looks at */
   stored: number[];
+  /** of each measurement; undefined: as many as the scenario likes */
+  repeats: number | undefined;
   /** a CPU profile of each process as well */
   profile: boolean;
   /** of the soak */
@@ -32,6 +34,7 @@ results.json, results.md and plots. Ends with 1 when an answer was wrong or miss
   --out FOLDER    for the report (default bench/results)
   --compare FILE  prints each figure's ratio to that of an earlier results.json
   --stored LIST   stored applications that growth looks at (default 0,1000000,5000000)
+  --repeats N     of each measurement (default 5, for latency 3; 1 or 2 with --quick)
   --profile       writes a CPU profile of each process as well, which costs some of what is measured
   --minutes N     how long the soak takes (default 15)`;
 
@@ -45,6 +48,7 @@ export function readOptions(args: string[]): Options {
       out: { type: 'string', default: 'bench/results' },
       compare: { type: 'string' },
       stored: { type: 'string', default: '0,1000000,5000000' },
+      repeats: { type: 'string' },
       profile: { type: 'boolean', default: false },
       minutes: { type: 'string', default: '15' },
     },
@@ -55,6 +59,7 @@ export function readOptions(args: string[]): Options {
     out: values.out,
     compare: values.compare,
     stored: values.stored.split(',').map((text) => wholeNumber('stored', text, 0)),
+    repeats: values.repeats === undefined ? undefined : wholeNumber('repeats', values.repeats, 1),
     profile: values.profile,
     minutes: wholeNumber('minutes', values.minutes, 1),
   };

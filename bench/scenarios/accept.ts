@@ -13,6 +13,7 @@ const limit = { rowsPerTransaction: 256, sessions: 3 };
 /** Submissions acknowledged a second, each durable by then, and what PostgreSQL takes of the same rows without us. */
 export const accept: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds } = options.quick ? { repeats: 2, seconds: 1.5 } : { repeats: 5, seconds: 6 };
+  const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   await using system = await startSystem(servers, { name: 'accept', workers: false });
@@ -24,8 +25,8 @@ export const accept: Scenario = async ({ servers, load, options, say }) => {
   const warmUp = await load.run('requests', { url: system.url, kind: 'submit', connections, seconds });
   failures.push(...warmUp.faults);
   await bareRows(1);
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
-    say(`accept: repeat ${repeat} of ${repeats}`);
+  for (let repeat = 1; repeat <= times; repeat += 1) {
+    say(`accept: repeat ${repeat} of ${times}`);
     const { perSecond, faults } = await acceptFor(seconds, { system, load, recorder });
     failures.push(...faults);
     const before = await usageOf([servers.postgres, driver.metered]);

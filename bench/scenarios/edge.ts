@@ -16,6 +16,7 @@ export const edge: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds, warmUpSeconds } = options.quick
     ? { repeats: 2, seconds: 0.7, warmUpSeconds: 0.7 }
     : { repeats: 5, seconds: 3, warmUpSeconds: 3 };
+  const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   const compared = await startPeers(servers, options.quick);
@@ -26,9 +27,9 @@ export const edge: Scenario = async ({ servers, load, options, say }) => {
   };
   const asked = options.quick ? kinds.slice(0, 1) : kinds;
   for (const { url } of compared) for (const kind of asked) await ask(url, kind, warmUpSeconds);
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
+  for (let repeat = 1; repeat <= times; repeat += 1) {
     for (const kind of asked) {
-      say(`edge: ${kind}, repeat ${repeat} of ${repeats}`);
+      say(`edge: ${kind}, repeat ${repeat} of ${times}`);
       const perSecond = new Map<string, number>();
       for (const { name, url, metered } of compared) {
         const before = await usageOf([metered]);

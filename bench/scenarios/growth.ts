@@ -12,6 +12,7 @@ const rate = 300;
 /** Whether it matters how many applications are stored: the same system several times, asked in turns. */
 export const growth: Scenario = async ({ servers, load, options, say }) => {
   const [repeats, seconds] = options.quick ? [2, 2] : [5, 6];
+  const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   await using stack = new AsyncDisposableStack();
@@ -28,8 +29,8 @@ export const growth: Scenario = async ({ servers, load, options, say }) => {
     await load.run('arrivals', { url: system.url, rate, seconds, sockets: 20 });
     await load.run('requests', { url: system.url, kind: 'submit', connections: 128, seconds: seconds / 2 });
   }
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
-    say(`growth: repeat ${repeat} of ${repeats}`);
+  for (let repeat = 1; repeat <= times; repeat += 1) {
+    say(`growth: repeat ${repeat} of ${times}`);
     const accepted: number[] = [];
     for (const { prefix, system } of systems) {
       const result = await acceptFor(seconds / 2, { system, load, recorder, prefix });

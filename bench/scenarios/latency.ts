@@ -15,6 +15,7 @@ const labels = { p50: 'p50', p95: 'p95', p99: 'p99', p999: 'p99.9' };
 /** From the moment a submission was due to its acknowledgement and to the pushed decision, at fixed rates. */
 export const latency: Scenario = async ({ servers, load, options, say }) => {
   const [repeats, seconds, promised] = options.quick ? [1, 5, [100]] : [3, 20, rates.promised];
+  const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   await using system = await startSystem(servers, { name: 'latency', workers: true });
@@ -23,9 +24,9 @@ export const latency: Scenario = async ({ servers, load, options, say }) => {
     const result = await arriveFor(forSeconds, rate, { system, load, recorder, prefix: `${rate}/s: ` });
     return result;
   };
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
+  for (let repeat = 1; repeat <= times; repeat += 1) {
     for (const rate of promised) {
-      say(`latency: ${rate} a second, repeat ${repeat} of ${repeats}`);
+      say(`latency: ${rate} a second, repeat ${repeat} of ${times}`);
       failures.push(...(await run(rate, seconds)).faults);
     }
   }

@@ -13,6 +13,7 @@ export const pipeline: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds, applicants } = options.quick
     ? { repeats: 2, seconds: 1.5, applicants: 128 }
     : { repeats: 5, seconds: 8, applicants: 256 };
+  const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   const [ours, theirs] = await Promise.all([
@@ -31,8 +32,8 @@ export const pipeline: Scenario = async ({ servers, load, options, say }) => {
     return result;
   };
   for (const one of compared) await runOn(one);
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
-    say(`pipeline: repeat ${repeat} of ${repeats}`);
+  for (let repeat = 1; repeat <= times; repeat += 1) {
+    say(`pipeline: repeat ${repeat} of ${times}`);
     const perSecond: number[] = [];
     for (const one of compared) {
       const processes = [...one.processes, load.metered];

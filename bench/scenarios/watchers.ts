@@ -51,6 +51,7 @@ async function overTransport(bench: Bench, { transport, levels: wanted, recorder
   await storeFor(system, ids);
   const empty = await memoryOf(system);
   const points: [number, number][] = [[0, empty.resident / 1e6]];
+  const times = options.repeats ?? (options.quick ? 2 : repeats);
   let version = 1;
   let open = 0;
   for (const level of wanted) {
@@ -78,7 +79,7 @@ async function overTransport(bench: Bench, { transport, levels: wanted, recorder
       '% of a core',
       await idleShare(system, options.quick ? 1 : 10),
     );
-    for (let repeat = 1; repeat <= (options.quick ? 2 : repeats); repeat += 1) {
+    for (let repeat = 1; repeat <= times; repeat += 1) {
       version += 1;
       const told = await tell(bench, system, { ids: ids.slice(0, level), version });
       failures.push(...told.faults);
@@ -91,14 +92,15 @@ async function overTransport(bench: Bench, { transport, levels: wanted, recorder
 }
 
 async function hotApplication(bench: Bench, recorder: Recorder, failures: string[]): Promise<void> {
-  const { load, say } = bench;
+  const { load, options, say } = bench;
+  const times = options.repeats ?? repeats;
   say(`watchers: ${hotWatchers} of one application`);
   await using system = await startWatched(bench, 'watchers-hot');
   const id = randomUUID();
   await storeFor(system, [id]);
   const ids = Array.from({ length: hotWatchers }, () => id);
   failures.push(...(await load.run('watchers', { do: 'open', url: system.url, transport: 'ws', ids })).faults);
-  for (let repeat = 1; repeat <= repeats; repeat += 1) {
+  for (let repeat = 1; repeat <= times; repeat += 1) {
     const told = await tell(bench, system, { ids: [id], version: repeat + 1 });
     failures.push(...told.faults);
     recorder.add(`one application, ${hotWatchers} watchers: until half are told`, 'ms', told.halfMs);
