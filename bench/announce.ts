@@ -5,21 +5,24 @@ import { createEvent } from '@prequal/schema';
 /** most messages that JetStream has not confirmed yet */
 const inFlight = 256;
 
-/** Publishes a status of this version for each application, as decisioning would, as fast as JetStream takes them. */
-export async function announce(broker: Broker, applicationIds: readonly string[], version: number): Promise<void> {
+/** An application, and the version that its watchers have seen. */
+export type Announced = { id: string; version: number };
+
+/** Publishes the next status of each application, as decisioning would, as fast as JetStream takes them. */
+export async function announce(broker: Broker, applications: readonly Announced[]): Promise<void> {
   const time = new Date();
-  const messages = applicationIds
-    .map((applicationId) =>
+  const messages = applications
+    .map((application) =>
       toMessage(
         'statusChanged',
         createEvent('statusChanged', {
           id: randomUUID(),
           source: 'decisioning',
-          applicationId,
+          applicationId: application.id,
           time,
           trace: { correlationId: randomUUID(), traceparent: `00-${hex(16)}-${hex(8)}-01` },
           // Watchers of a final status would leave.
-          data: { status: 'MANUAL_REVIEW', version, cibilScore: null, reasons: [reason] },
+          data: { status: 'MANUAL_REVIEW', version: ++application.version, cibilScore: null, reasons: [reason] },
         }),
       ),
     )

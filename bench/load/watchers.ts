@@ -4,12 +4,13 @@ import { faults } from './faults.ts';
 import { openWatchSocket } from './watch-socket.ts';
 
 /**
- * Subscriptions that stay, each on a connection of its own: `open` adds some, `await` waits until all have been told
- * of a version (or gives up), `close` ends them all.
+ * Subscriptions that stay, each on a connection of its own: `open` adds some, `expect` forgets what they were
+ * told, `await` waits until all have been told something since then (or gives up), `close` ends them all.
  */
 export type Watchers =
   | { do: 'open'; url: string; transport: 'ws' | 'sse'; ids: readonly string[] }
-  | { do: 'await'; version: number; patienceMs: number }
+  | { do: 'expect' }
+  | { do: 'await'; patienceMs: number }
   | { do: 'close' };
 
 /** `toldAt` is when each was told, by the machine's clock in milliseconds; its last one is when all were. */
@@ -17,14 +18,16 @@ export type WatchersResult = { watching: number; toldAt: Percentiles; faults: st
 
 const openAtOnce = 100;
 
-type Watching = { version: number; toldAt: number; close: () => void };
+/** 0: not yet */
+type Watching = { toldAt: number; close: () => void };
 const watching = new Set<Watching>();
 let wrong = faults();
 let onTold: () => void = () => undefined;
 
 export async function runWatchers(order: Watchers): Promise<WatchersResult> {
   if (order.do === 'open') await open(order);
-  if (order.do === 'await') await untilTold(order.version, order.patienceMs);
+  if (order.do === 'expect') for (const one of watching) one.toldAt = 0;
+  if (order.do === 'await') await untilTold(order.patienceMs);
   if (order.do === 'close') {
     for (const { close } of watching) close();
     watching.clear();
@@ -38,10 +41,9 @@ export async function runWatchers(order: Watchers): Promise<WatchersResult> {
 async function open({ url, transport, ids }: Extract<Watchers, { do: 'open' }>): Promise<void> {
   const left = ids.values();
   const openOne = async (id: string) => {
-    const one: Watching = { version: 0, toldAt: 0, close: () => undefined };
+    const one: Watching = { toldAt: 0, close: () => undefined };
     const { promise: told, resolve, reject } = Promise.withResolvers<void>();
-    const onUpdate = ({ version }: { version: number }) => {
-      one.version = version;
+    const onUpdate = () => {
       one.toldAt = performance.timeOrigin + performance.now();
       resolve();
       onTold();
@@ -69,19 +71,21 @@ async function open({ url, transport, ids }: Extract<Watchers, { do: 'open' }>):
   await Promise.all(workers);
 }
 
-async function untilTold(version: number, patienceMs: number): Promise<void> {
+async function untilTold(patienceMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const missing = () => watching.values().reduce((count, one) => count + (one.version < version ? 1 : 0), 0);
+  const missing = () => [...watching].filter(({ toldAt }) => toldAt === 0).length;
   let left = missing();
   onTold = () => {
     left -= 1;
     // Somebody may have been told twice.
-    if (left <= 0 && (left = missing()) === 0) resolve();
+    if (left > 0) return;
+    left = missing();
+    if (left === 0) resolve();
   };
   if (left === 0) resolve();
   const timer = setTimeout(resolve, patienceMs);
   await promise;
   clearTimeout(timer);
   onTold = () => undefined;
-  if (missing() > 0) wrong.note(`${missing()} watchers were not told of version ${version}`);
+  if (missing() > 0) wrong.note(`${missing()} of ${watching.size} watchers were not told`);
 }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectBroker } from '@prequal/messaging';
 import { openDatabase } from '@prequal/persistence';
 import { createLog } from '@prequal/service';
-import { announce } from '../announce.ts';
+import { type Announced, announce } from '../announce.ts';
 import { storePending } from '../fill.ts';
 import { gaugesOf } from '../gauges.ts';
 import { createRecorder, type Plot, type Recorder } from '../result.ts';
@@ -47,16 +47,19 @@ type Part = { transport: 'ws' | 'sse'; levels: readonly number[]; recorder: Reco
 async function overTransport(bench: Bench, { transport, levels: wanted, recorder, failures }: Part) {
   const { load, options, say } = bench;
   await using system = await startWatched(bench, `watchers-${transport}`);
-  const ids = Array.from({ length: wanted.at(-1) ?? 0 }, () => randomUUID());
-  await storeFor(system, ids);
+  const applications = await storeFor(system, wanted.at(-1) ?? 0);
   const empty = await memoryOf(system);
   const points: [number, number][] = [[0, empty.resident / 1e6]];
   const times = options.repeats ?? (options.quick ? 2 : repeats);
-  let version = 1;
   let open = 0;
   for (const level of wanted) {
     say(`watchers: ${level} over ${transport}`);
-    const order = { do: 'open' as const, url: system.url, transport, ids: ids.slice(open, level) };
+    const order = {
+      do: 'open' as const,
+      url: system.url,
+      transport,
+      ids: applications.slice(open, level).map(({ id }) => id),
+    };
     const openedAt = performance.now();
     const opened = await load.run('watchers', order);
     failures.push(...opened.faults);
@@ -80,8 +83,7 @@ async function overTransport(bench: Bench, { transport, levels: wanted, recorder
       await idleShare(system, options.quick ? 1 : 10),
     );
     for (let repeat = 1; repeat <= times; repeat += 1) {
-      version += 1;
-      const told = await tell(bench, system, { ids: ids.slice(0, level), version });
+      const told = await tell(bench, system, applications.slice(0, level));
       failures.push(...told.faults);
       recorder.add(`${transport}, ${level}: one status for each, until half are told`, 'ms', told.halfMs);
       recorder.add(`${transport}, ${level}: one status for each, until the last is told`, 'ms', told.lastMs);
@@ -96,12 +98,11 @@ async function hotApplication(bench: Bench, recorder: Recorder, failures: string
   const times = options.repeats ?? repeats;
   say(`watchers: ${hotWatchers} of one application`);
   await using system = await startWatched(bench, 'watchers-hot');
-  const id = randomUUID();
-  await storeFor(system, [id]);
-  const ids = Array.from({ length: hotWatchers }, () => id);
+  const hot = await storeFor(system, 1);
+  const ids = Array.from({ length: hotWatchers }, () => hot[0]?.id ?? '');
   failures.push(...(await load.run('watchers', { do: 'open', url: system.url, transport: 'ws', ids })).faults);
   for (let repeat = 1; repeat <= times; repeat += 1) {
-    const told = await tell(bench, system, { ids: [id], version: repeat + 1 });
+    const told = await tell(bench, system, hot);
     failures.push(...told.faults);
     recorder.add(`one application, ${hotWatchers} watchers: until half are told`, 'ms', told.halfMs);
     recorder.add(`one application, ${hotWatchers} watchers: until the last is told`, 'ms', told.lastMs);
@@ -118,9 +119,14 @@ function startWatched({ servers }: Bench, name: string): Promise<System> {
   return startSystem(servers, { name, workers: false, env });
 }
 
-async function storeFor({ database }: System, ids: readonly string[]): Promise<void> {
+async function storeFor({ database }: System, count: number): Promise<Announced[]> {
   await using owner = await openDatabase({ databaseUrl: database.owner, poolMax: 1, applicationName: 'bench' });
-  await storePending(owner, ids);
+  const applications = Array.from({ length: count }, () => ({ id: randomUUID(), version: 1 }));
+  await storePending(
+    owner,
+    applications.map(({ id }) => id),
+  );
+  return applications;
 }
 
 /** What the gateway holds once its garbage is gone, and what the system has given it. */
@@ -141,12 +147,13 @@ async function idleShare({ gateway }: System, seconds: number): Promise<number> 
   return ((now.get('gateway')?.cpuMs ?? Number.NaN) - (before.get('gateway')?.cpuMs ?? 0)) / (seconds * 10);
 }
 
-async function tell({ load }: Bench, { nats }: System, { ids, version }: { ids: readonly string[]; version: number }) {
+async function tell({ load }: Bench, { nats }: System, applications: readonly Announced[]) {
   await using broker = connectBroker({ natsUrl: nats.admin, name: 'bench', log: createLog('bench', 'fatal') });
   await broker.jetStream();
-  const awaited = load.run('watchers', { do: 'await', version, patienceMs });
+  await load.run('watchers', { do: 'expect' });
+  const awaited = load.run('watchers', { do: 'await', patienceMs });
   const begunAt = performance.timeOrigin + performance.now();
-  await announce(broker, ids, version);
+  await announce(broker, applications);
   const { toldAt, faults } = await awaited;
   return { halfMs: toldAt.p50 - begunAt, lastMs: toldAt.max - begunAt, faults };
 }
