@@ -9,6 +9,7 @@ import { createCountApplications } from '../gateway/src/count-applications.ts';
 import { cursorOf } from '../gateway/src/cursor.ts';
 import { createListApplications } from '../gateway/src/list-applications.ts';
 import { createDecisionReader } from '../gateway/src/read-decisions.ts';
+import { fillApplications } from './fill.ts';
 import { percentiles } from './percentiles.ts';
 
 /**
@@ -35,32 +36,12 @@ try {
     applicationName: 'bench',
     statementTimeoutMs: 30 * 60_000,
   });
-  await fill(database);
+  const startedAt = performance.now();
+  await fillApplications(database, applications);
+  console.log(`${applications} applications stored in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
   await time(database);
 } finally {
   await rm(dataDir, { recursive: true, force: true });
-}
-
-/** Most were decided long ago, one in seventy waits for an underwriter, a few have only just come; a hundred to a PAN. */
-async function fill(database: Database): Promise<void> {
-  const startedAt = performance.now();
-  await sql`
-    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
-      status, cibil_score, version, correlation_id, synthetic, created_at)
-    select gen_random_uuid(), '\\x01', int4send((n % (${applications}::integer / 100))), 'ABCDE***4F', 75000, 500000,
-      (array['PERSONAL', 'HOME', 'AUTO'])[1 + n % 3],
-      case when n > ${applications} - 20 then 'PENDING' when n % 70 = 0 then 'MANUAL_REVIEW'
-        when n % 5 = 0 then 'REJECTED' else 'PRE_APPROVED' end,
-      700, 2, 'a-bench', n % 1000 = 1, now() - (${applications}::integer - n) * interval '1 second'
-    from generate_series(1, ${applications}::integer) n`.execute(database.sql());
-  await sql`
-    insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at,
-      recorded_at, hash)
-    select gen_random_uuid(), id, 2, status, 'a-bench', '[]', '{}', created_at, created_at, sha256('')
-    from applications where status <> 'PENDING' order by created_at`.execute(database.sql());
-  await sql`vacuum analyze applications`.execute(database.sql());
-  await sql`vacuum analyze application_events`.execute(database.sql());
-  console.log(`${applications} applications stored in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
 }
 
 async function time(database: Database): Promise<void> {

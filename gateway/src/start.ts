@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { recomputing } from '@prequal/evidence';
 import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
@@ -7,7 +6,6 @@ import { createKeyedDigest, createPanEncrypter, withDevelopmentKeys } from '@pre
 import { createRelay, openDatabase, startReconciler, statementClient, whenSchemaIsCurrent } from '@prequal/persistence';
 import { checkPolicy, openEvaluator } from '@prequal/policy';
 import { outboxes } from '@prequal/schema';
-import { createSchema } from '@prequal/schema/graphql';
 import {
   Counter,
   createLog,
@@ -19,12 +17,11 @@ import {
   readConfig,
   type Service,
 } from '@prequal/service';
-import { createYoga } from 'graphql-yoga';
 import { v7 } from 'uuid';
 import { createAudit } from './audit.ts';
 import { gatewayConfig, gatewayRules } from './config.ts';
-import { createContext, type RequestContext, type RequestFacts } from './context.ts';
 import { createCountApplications } from './count-applications.ts';
+import { createGraphql } from './create-graphql.ts';
 import { createDeadLetters } from './dead-letters.ts';
 import { createDecisionFeed } from './decision-feed.ts';
 import { createDocumentGate } from './document-gate.ts';
@@ -32,7 +29,6 @@ import { doorOptions } from './door-options.ts';
 import { watchEventLoop } from './event-loop.ts';
 import { createFindEarlier } from './find-earlier.ts';
 import { graphiqlOptions } from './graphiql.ts';
-import { prequalPlugin } from './graphql-plugin.ts';
 import { guardSubmissions } from './guard-submissions.ts';
 import { identifyBy } from './identify-by.ts';
 import { withDevelopmentLimits } from './limits-config.ts';
@@ -42,7 +38,7 @@ import { createApplicationReader } from './read-application.ts';
 import { createDecisionReader } from './read-decisions.ts';
 import { createReadStatus } from './read-status.ts';
 import { createReviews } from './review.ts';
-import { graphqlPath, serveGateway } from './server.ts';
+import { serveGateway } from './server.ts';
 import { createSimulatePolicy } from './simulate-policy.ts';
 import { createStatusFeed } from './status-feed.ts';
 import { createSubmissionLimits } from './submission-limits.ts';
@@ -183,22 +179,7 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
     decisions,
     policies: createPolicies({ database, check: checkPolicy, simulate: createSimulatePolicy(submitDeps), log }),
   };
-  const yoga = createYoga<RequestFacts, RequestContext>({
-    schema: createSchema({ demandsConsent: config.CONSENT_REQUIRED === 'on' }),
-    graphqlEndpoint: graphqlPath,
-    context: (facts) => createContext(useCases, facts),
-    plugins: [prequalPlugin(log, gate)],
-    graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(database),
-    renderGraphiQL,
-    landingPage: false,
-    maskedErrors: false,
-    multipart: false,
-    batching: false,
-    cors: config.CORS_ORIGINS.length > 0 && { origin: config.CORS_ORIGINS, exposedHeaders: ['x-correlation-id'] },
-    logging: false,
-  });
-
-  door.serve(yoga);
+  door.serve(createGraphql({ config, useCases, gate, graphiql: () => graphiqlOptions(database), log }));
   // Before everything that what is in hand still needs.
   stack.use(door);
   serving = true;

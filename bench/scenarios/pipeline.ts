@@ -1,0 +1,82 @@
+import { gaugesOf } from '../gauges.ts';
+import { createRecorder } from '../result.ts';
+import type { Bench, Scenario } from '../scenario.ts';
+import { startSystem } from '../system.ts';
+import { cpuSince, type Metered, usageOf } from '../usage.ts';
+
+const sockets = 20;
+
+type Pipeline = { name: 'Prequal' | 'straightforward'; url: string; address: string | undefined; processes: Metered[] };
+
+/** Applications a second from submission to pushed decision, sustained, beside the pipeline as it is written at first. */
+export const pipeline: Scenario = async ({ servers, load, options, say }) => {
+  const { repeats, seconds, applicants } = options.quick
+    ? { repeats: 2, seconds: 1.5, applicants: 128 }
+    : { repeats: 5, seconds: 8, applicants: 256 };
+  const times = options.repeats ?? repeats;
+  const recorder = createRecorder();
+  const failures: string[] = [];
+  const [ours, theirs] = await Promise.all([
+    startSystem(servers, { name: 'pipeline', workers: true }),
+    startStraightforward(servers),
+  ]);
+  await using system = ours;
+  await using other = theirs;
+  const compared: Pipeline[] = [
+    { name: 'Prequal', url: system.url, address: system.gateway.address, processes: system.processes },
+    { name: 'straightforward', url: other.url, address: undefined, processes: other.processes },
+  ];
+  const runOn = async ({ url }: Pipeline) => {
+    const result = await load.run('applicants', { url, applicants, sockets, seconds });
+    failures.push(...result.faults);
+    return result;
+  };
+  for (const one of compared) await runOn(one);
+  for (let repeat = 1; repeat <= times; repeat += 1) {
+    say(`pipeline: repeat ${repeat} of ${times}`);
+    const perSecond: number[] = [];
+    for (const one of compared) {
+      const processes = [...one.processes, load.metered];
+      if (one.address) await gaugesOf(one.address);
+      const before = await usageOf(processes);
+      const { decided, seconds: took } = await runOn(one);
+      perSecond.push(decided / took);
+      recorder.add(`${one.name}: decided and pushed`, 'applications/s', decided / took);
+      for (const [name, microseconds] of await cpuSince(before, processes, decided)) {
+        recorder.add(`${one.name}: CPU of ${name}`, 'µs/application', microseconds);
+      }
+      if (!one.address) continue;
+      recorder.add(`${one.name}: event loop delay of the gateway, p99`, 'ms', (await gaugesOf(one.address)).loopP99Ms);
+    }
+    recorder.add('Prequal against straightforward', 'ratio', (perSecond[0] ?? 0) / (perSecond[1] ?? 0));
+  }
+  for (const { name, processes } of compared) {
+    for (const [process, { memoryBytes }] of await usageOf(processes)) {
+      recorder.add(`${name}: memory of ${process}`, 'MB', memoryBytes / 1e6);
+    }
+  }
+  return { figures: recorder.figures(), plots: [], failures };
+};
+
+async function startStraightforward(servers: Bench['servers']) {
+  const [database, nats] = await Promise.all([
+    servers.newDatabase('straightforward'),
+    servers.newNats('straightforward'),
+  ]);
+  const env = { DATABASE_URL: database.owner, NATS_URL: nats.admin };
+  const start = (name: string) =>
+    servers.startProcess({ name: `straightforward-${name}`, entry: `straightforward/${name}.ts`, env });
+  const names = ['gateway', 'scoring', 'decisioning'];
+  const all = await Promise.all(names.map(start));
+  return {
+    url: `${all[0]?.address}/graphql`,
+    processes: [
+      ...all.map(({ pid }, index) => ({ name: names[index] ?? '', pid })),
+      servers.postgres,
+      nats.metered,
+    ] satisfies Metered[],
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(all.map((process) => process[Symbol.asyncDispose]()));
+    },
+  };
+}
