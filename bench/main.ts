@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,6 +33,9 @@ const startedAt = performance.now();
 const elapsedSeconds = () => (performance.now() - startedAt) / 1_000;
 const say = (sentence: string) => console.error(`${elapsedSeconds().toFixed(0).padStart(4)} s  ${sentence}`);
 
+const folder = await mkdtemp(path.join(tmpdir(), 'prequal-bench-'));
+await chmod(folder, 0o755);
+
 // Servers and processes lead groups of their own, so that Ctrl-C reaches only us.
 const pids = new Set<number>();
 const onSpawn = (pid: number, exited: Promise<string>) => {
@@ -41,6 +45,7 @@ const onSpawn = (pid: number, exited: Promise<string>) => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     for (const pid of pids) process.kill(-pid, 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
     process.exit(130);
   });
 }
@@ -55,8 +60,6 @@ async function measure(name: Options['only'][number], bench: Bench): Promise<Sce
   return { scenario: name, seconds: Math.round(elapsedSeconds() - begunAt), ...measured };
 }
 
-const folder = await mkdtemp(path.join(tmpdir(), 'prequal-bench-'));
-await chmod(folder, 0o755);
 const results: ScenarioResult[] = [];
 try {
   say(`starting servers in ${folder}`);

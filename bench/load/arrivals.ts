@@ -19,7 +19,7 @@ export type ArrivalsResult = {
 
 export type Percentiles = { p50: number; p95: number; p99: number; p999: number; max: number };
 
-const patienceMs = 20_000;
+const patienceMs = 10_000;
 
 export async function runArrivals({ url, rate, seconds, sockets }: Arrivals): Promise<ArrivalsResult> {
   const wrong = faults();
