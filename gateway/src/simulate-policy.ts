@@ -15,10 +15,10 @@ export type SimulatePolicy = (request: {
 
 export type SimulateDeps = { database: Database; indexPan: (pan: string) => KeyedDigests };
 
-/** Of 10 s in all: after this long the database has too much to do. */
+/** of the whole, with what follows */
+const limitMs = 9_500;
+/** When it is not all read by then, the database has too much to do. */
 const readLimitMs = 4_000;
-/** What is left of them for the policy, whose process starts in half a second. */
-const replayLimitMs = 5_500;
 /** read at once, so that others have their turn between */
 const pageSize = 1_000;
 
@@ -28,10 +28,9 @@ const pageSize = 1_000;
  * process of its own. Throws `InvalidPolicyError`, and `OverloadedError` when the database is slow.
  */
 export function createSimulatePolicy({ database, indexPan }: SimulateDeps): SimulatePolicy {
-  async function readPast(filter: ApplicationFilter, limit: number): Promise<Past[]> {
+  async function readPast(filter: ApplicationFilter, limit: number, until: number): Promise<Past[]> {
     const conditions = [...conditionsOf(filter, indexPan), ...statusesOf(filter)];
     const found: Past[] = [];
-    const until = performance.now() + readLimitMs;
     for (let place: Place | undefined; found.length < limit; ) {
       const size = Math.min(pageSize, limit - found.length);
       const beyond = place ? [isBeyond(place, 'newest first')] : [];
@@ -49,12 +48,13 @@ export function createSimulatePolicy({ database, indexPan }: SimulateDeps): Simu
   }
 
   return async ({ document, filter, limit }) => {
-    const past = (await readPast(filter, limit)).flatMap(({ outcome, ...evidence }) => {
+    const startedAt = performance.now();
+    const past = (await readPast(filter, limit, startedAt + readLimitMs)).flatMap(({ outcome, ...evidence }) => {
       const input = policyInputOf(evidence);
       return input ? [{ outcome, input }] : [];
     });
     const inputs = past.map(({ input }): PolicyInput => input);
-    const outcomes = await replayPolicy({ document, inputs }, replayLimitMs);
+    const outcomes = await replayPolicy({ document, inputs }, Math.round(startedAt + limitMs - performance.now()));
     const counts = new Map<string, PolicySimulation['transitions'][number]>();
     past.forEach(({ outcome: from }, index) => {
       const to = outcomes[index];

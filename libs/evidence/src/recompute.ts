@@ -1,4 +1,11 @@
-import { type Evaluator, type EvaluatorOptions, PolicyFaultError, policyHash, policyInputOf } from '@prequal/policy';
+import {
+  type Evaluator,
+  type EvaluatorOptions,
+  InvalidPolicyError,
+  PolicyFaultError,
+  policyHash,
+  policyInputOf,
+} from '@prequal/policy';
 import { canonical, type Evidence } from '@prequal/schema';
 import { type Finding, fault, unless } from './finding.ts';
 
@@ -44,7 +51,7 @@ export async function recompute(
       ),
     ];
   } catch (error) {
-    if (!(error instanceof PolicyFaultError || error instanceof SyntaxError)) throw error;
+    if (!(error instanceof PolicyFaultError || error instanceof InvalidPolicyError)) throw error;
     return [fault(`${name} could not be recomputed: policy ${policyVersion} gives no verdict. ${error.message}`)];
   }
 }

@@ -6,7 +6,7 @@ import { loadPolicy } from './load-policy.ts';
 import { InvalidPolicyError, PolicyFaultError, type PolicyInput } from './verdict.ts';
 
 // Enough to keep the engine's threads busy, and few enough to leave others a turn between.
-const inputsAtOnce = 100;
+const inputsAtOnce = 250;
 
 /**
  * What a document decides on each of these inputs, in their order; asked in a process of its own with low priority,
