@@ -19,22 +19,21 @@ export function directTypeOf(request: IncomingMessage): DirectType | undefined {
   return accept === 'application/json' || accept === 'application/graphql-response+json' ? accept : undefined;
 }
 
-/** Answers in one write. The body is known to be a JSON object with a document. */
+/** Answers in one write. `sent` is the body, see `admit`. */
 export async function answerDirectly(
   yoga: YogaServerInstance<RequestFacts, RequestContext>,
   { method, url = '' }: IncomingMessage,
-  { body, type }: { body: string; type: DirectType },
+  { sent, type }: { sent: GraphQLParams; type: DirectType },
   response: ServerResponse,
   facts: RequestFacts,
 ): Promise<void> {
-  const params = JSON.parse(body) as GraphQLParams;
   // All that the plugins ask of a request.
   const request = { method, url } as Request;
   // They add to it what they know.
   const context = { ...facts } as RequestFacts & RequestContext;
   let result: Awaited<ReturnType<typeof yoga.getResultForParams>>;
   try {
-    result = await yoga.getResultForParams({ params, request }, context);
+    result = await yoga.getResultForParams({ params: sent, request }, context);
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
     result = { errors: [error] };

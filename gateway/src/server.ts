@@ -12,12 +12,12 @@ import type { RequestContext, RequestFacts } from './context.ts';
 import { cutInBatches } from './cut-in-batches.ts';
 import type { DocumentGate } from './document-gate.ts';
 import {
+  admit,
   carriedBy,
   headerOf,
   noPlaceForStream,
   notYetServing,
   readBody,
-  refusalOf,
   sendRefusal,
   tooManyRequests,
 } from './http-request.ts';
@@ -96,8 +96,9 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     const address = clientAddress(request, options.trustedProxies);
     if (!options.requests.take(address)) return sendRefusal(response, tooManyRequests(options.requests.msLeft()));
     const body = await readBody(request, options.maxBodyBytes);
-    const refusal = refusalOf(request, body, options.maxBodyBytes);
-    if (refusal || !serving) return sendRefusal(response, refusal ?? notYetServing);
+    const admitted = admit(request, body, options.maxBodyBytes);
+    if ('status' in admitted) return sendRefusal(response, admitted);
+    if (!serving) return sendRefusal(response, notYetServing);
     const carries = carriedBy(request);
     if (carries.streams) {
       const place = options.places.enter(address, 'sse');
@@ -121,7 +122,8 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     }
     const facts = { trace, viewer, synthetic, address, carries, gone: gone.signal };
     const type = pathOf(request) === graphqlPath ? directTypeOf(request) : undefined;
-    if (type && body !== undefined) return answerDirectly(serving.yoga, request, { body, type }, response, facts);
+    const { sent } = admitted;
+    if (type && sent) return answerDirectly(serving.yoga, request, { sent, type }, response, facts);
     await serving.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
