@@ -24,7 +24,7 @@ function input(index: number): PolicyInput {
 
 for (const { version, document } of shippedPolicies()) {
   const { hash, evaluate: evaluateHere } = loadPolicy(document);
-  await using evaluator = openEvaluator({ limitMs: 10_000, isolates: false, maxItems: 256 });
+  await using evaluator = openEvaluator({ limitMs: 10_000, maxItems: 256 });
   const evaluate = values.aside ? (one: PolicyInput) => evaluator.evaluate({ hash, document }, one) : evaluateHere;
   for (let index = 0; index < 2_000; index++) await evaluate(input(index));
   for (const atOnce of [1, 50, 500]) {

@@ -6,6 +6,7 @@ import { quiet, type TestDatabase, test } from '@prequal/testing';
 import { afterAll, expect } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { createPolicies, type Policies } from './policies.ts';
+import { recordTogether } from './record-together.ts';
 
 const opened = new AsyncDisposableStack();
 afterAll(() => opened.disposeAsync());
@@ -46,6 +47,12 @@ async function pendingApplication(database: TestDatabase, { income = '75000.00',
   return id;
 }
 
+/** What became of each in the end. */
+async function settled(outcomes: Awaited<ReturnType<typeof onCreditReportsGenerated>>) {
+  const ends = await Promise.allSettled(outcomes);
+  return ends.map((end) => (end.status === 'fulfilled' ? end.value : (end.reason as Error)));
+}
+
 /** The handler with a relay that remembers what it was given to publish. */
 function handling(database: TestDatabase) {
   const sent: OutboxMessage[] = [];
@@ -57,11 +64,11 @@ function handling(database: TestDatabase) {
   const observed: string[] = [];
   const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
   const policies = policiesOf(database);
-  const deps = { database, relay, policies, newId: randomUUID, log: quiet, observe };
+  const deps = { database, relay, policies, record: recordTogether(database), newId: randomUUID, log: quiet, observe };
   const ready = policies.warmUp();
   const handle = async (...reports: EventOf<'creditReportGenerated'>[]) => {
     await ready;
-    return onCreditReportsGenerated(deps, reports);
+    return settled(await onCreditReportsGenerated(deps, reports));
   };
   return { handle, deps, sent, observed };
 }
@@ -280,9 +287,39 @@ test('an application on which the policy goes on for ever fails alone, and other
   await setPolicyMode(database, { version: 'endless-701', mode: 'ACTIVE', by: 'a-test' });
   const [undecided, decided] = [await pendingApplication(database), await pendingApplication(database)];
   const [failed, done] = await handle(report(undecided, scored(701)), report(decided));
-  expect(failed).toMatchObject({ name: 'PolicyFaultError', message: expect.stringContaining('no verdict within') });
+  expect(failed).toMatchObject({
+    name: 'PolicyFaultError',
+    message: expect.stringContaining('gives no verdict: UNFINISHED'),
+  });
   expect(done).toBeUndefined();
   expect((await stateOf(database, decided)).application).toMatchObject({ status: 'PRE_APPROVED' });
+  await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
+});
+
+test('many on which the policy goes on for ever hold up no other', { timeout: 60_000 }, async ({ database }) => {
+  await using policies = createPolicies(database, quiet);
+  const deps = { ...handling(database).deps, policies };
+  await policies.warmUp();
+  await stored(
+    database,
+    'endless-703',
+    endlessAt(703).replace('score == 703 ?', '(score ?? 0) >= 703 and (score ?? 0) < 723 ?'),
+  );
+  await setPolicyMode(database, { version: 'endless-703', mode: 'ACTIVE', by: 'a-test' });
+  const ids = await Promise.all(Array.from({ length: 60 }, () => pendingApplication(database)));
+  const isStuck = (index: number) => index % 10 === 0;
+  const begun = performance.now();
+  const outcomes = await onCreditReportsGenerated(
+    deps,
+    ids.map((id, index) => report(id, scored(isStuck(index) ? 703 + index / 10 : 690))),
+  );
+  const all = Promise.allSettled(outcomes);
+  const others = outcomes.filter((_, index) => !isStuck(index));
+  expect(new Set(await Promise.all(others))).toEqual(new Set([undefined]));
+  // They wait for the quarter of a second in which each of the six could have answered, and for no second try.
+  expect(performance.now() - begun).toBeLessThan(10_000);
+  deps.policies.stopWaiting();
+  expect((await all).filter(({ status }) => status === 'rejected')).toHaveLength(6);
   await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
 });
 
@@ -330,7 +367,7 @@ test('an application that changes each time it is decided on is left for later',
       return deps.policies.decide(...asked);
     },
   };
-  const [failed] = await onCreditReportsGenerated({ ...deps, policies: changing }, [report(id)]);
+  const [failed] = await settled(await onCreditReportsGenerated({ ...deps, policies: changing }, [report(id)]));
   expect(failed).toMatchObject({ message: expect.stringContaining('changed 3 times') });
   expect(times).toBe(3);
 });

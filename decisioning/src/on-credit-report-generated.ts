@@ -5,7 +5,6 @@ import {
   lastEventHash,
   type NewDecision,
   type Relay,
-  recordDecisions,
   type ShadowVerdict,
   sql,
 } from '@prequal/persistence';
@@ -13,6 +12,7 @@ import { policyInputOf } from '@prequal/policy';
 import { createEvent, type DecisionOutcome, type EventOf } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
 import { type ChosenPolicies, chosenPolicies, type Policies } from './policies.ts';
+import type { RecordDecision } from './record-together.ts';
 
 export type DecisioningDeps = {
   database: Database;
@@ -20,68 +20,64 @@ export type DecisioningDeps = {
   newId: () => string;
   log: Logger;
   policies: Policies;
+  record: RecordDecision;
   /** told of each decision that was written, tests of the system itself left out */
   observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number, shadow: ShadowVerdict | undefined) => void;
 };
 
+type ReportGenerated = EventOf<'creditReportGenerated'>;
+
 /** how often an application is read and decided on that changes meanwhile, before its message is tried again later */
 const maxRounds = 3;
 
-type ReportGenerated = EventOf<'creditReportGenerated'>;
-
 /**
- * Credit reports arrived: decides on every application that is still PENDING, or that the system had given up,
- * and records all decisions in one statement. What was decided before, by an earlier delivery or by a
- * person, stays as it is.
+ * Credit reports arrived: reads their applications together, and decides on each that is still PENDING, or that the
+ * system had given up. What was decided before, by an earlier delivery or by a person, stays as it is. Each has a
+ * promise of its own: one that the policy does not answer about soon holds up no other.
  */
 export async function onCreditReportsGenerated(
   deps: DecisioningDeps,
   reports: readonly ReportGenerated[],
-  rounds = maxRounds,
-): Promise<(undefined | Error)[]> {
+): Promise<Promise<undefined>[]> {
   const stored = await findApplications(deps.database, reports);
-  const trying = new Map<string, Promise<Decided>>();
-  const outcomes = await Promise.all(
-    reports.map(async (report) => {
-      const application = stored.get(report.subject);
-      if (!application) return new UnknownApplicationError('no application with the id of this report');
-      if (!isOpen(application) || trying.has(application.id)) return undefined;
-      const decision = decideOn(deps, application, report);
-      trying.set(application.id, decision);
-      return decision.then(() => undefined, asError);
-    }),
-  );
-  const tried = await Promise.allSettled(trying.values());
-  const decided = tried.flatMap((decision) => (decision.status === 'fulfilled' ? decision.value : []));
-  const written = await recordDecisions(deps.database, decided);
-  const announced = decided.filter((decision) => written.has(decision.applicationId));
-  deps.relay.send(announced.map((decision) => decision.message));
-  for (const { application, outcome, shadow, trace, decidedAt } of announced) {
-    if (!application.synthetic) {
-      deps.observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000, shadow);
-    }
-    deps.log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
-  }
-  const missed = new Set(decided.map((decision) => decision.applicationId)).difference(written);
-  if (missed.size === 0) return outcomes;
-  // Something else happened to these meanwhile, e.g. their dead letter, which leaves them open: look again.
-  const again = reports.filter(({ subject }) => missed.has(subject));
-  const later = (
-    rounds > 1 ? await onCreditReportsGenerated(deps, again, rounds - 1) : again.map(changedAgain)
-  ).values();
-  return reports.map((report, index) => (missed.has(report.subject) ? later.next().value : outcomes[index]));
+  const trying = new Map<string, Promise<undefined>>();
+  return reports.map(async (report) => {
+    const application = stored.get(report.subject);
+    if (!application) throw new UnknownApplicationError('no application with the id of this report');
+    if (!isOpen(application)) return undefined;
+    const decision = trying.get(application.id) ?? decideAndTell(deps, application, report);
+    trying.set(application.id, decision);
+    return decision;
+  });
 }
 
-function changedAgain(): Error {
-  return new Error(`the application was changed ${maxRounds} times while it was being decided on`);
+async function decideAndTell(
+  deps: DecisioningDeps,
+  application: StoredApplication,
+  report: ReportGenerated,
+): Promise<undefined> {
+  let current: StoredApplication | undefined = application;
+  for (let round = 1; current && isOpen(current); round += 1) {
+    if (round > maxRounds) throw new Error(`the application changed ${maxRounds} times while it was decided on`);
+    const decision = await decideOn(deps, current, report);
+    if (await deps.record(decision)) return tell(deps, decision);
+    // Something else happened to it meanwhile, e.g. its dead letter, which leaves it open: look again.
+    current = (await findApplications(deps.database, [report])).get(report.subject);
+  }
+  return undefined;
+}
+
+function tell({ relay, observe, log }: DecisioningDeps, decided: Decided): undefined {
+  const { application, outcome, shadow, trace, decidedAt, message } = decided;
+  relay.send([message]);
+  if (!application.synthetic) {
+    observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000, shadow);
+  }
+  log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
 }
 
 function isOpen({ status, given_up }: StoredApplication): boolean {
   return status === 'PENDING' || given_up;
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error('the policy threw a value that is no Error');
 }
 
 type StoredApplication = {

@@ -7,6 +7,7 @@ import { afterAll, expect, vi } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
 import { createPolicies, type Policies } from './policies.ts';
+import { recordTogether } from './record-together.ts';
 
 const opened = new AsyncDisposableStack();
 afterAll(() => opened.disposeAsync());
@@ -136,8 +137,16 @@ async function decide(database: TestDatabase, id: string, policies: Policies = p
     data: { report: { result: 'SCORED', score: 700, bureau: 'simulated' } },
   });
   const relay = { send: () => undefined, sweep: () => undefined, [Symbol.asyncDispose]: async () => undefined };
-  const deps = { database, policies, relay, newId: randomUUID, log: quiet, observe: () => undefined };
-  expect(await onCreditReportsGenerated(deps, [report])).toEqual([undefined]);
+  const deps = {
+    database,
+    policies,
+    record: recordTogether(database),
+    relay,
+    newId: randomUUID,
+    log: quiet,
+    observe: () => undefined,
+  };
+  expect(await Promise.all(await onCreditReportsGenerated(deps, [report]))).toEqual([undefined]);
 }
 
 const decisionsOn = (database: TestDatabase, id: string) =>

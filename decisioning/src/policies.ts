@@ -22,20 +22,23 @@ export type Policies = AsyncDisposable & {
   decide: (policy: PolicyName, input: PolicyInput) => Promise<Verdict>;
   /** What the shadow policy says, or why it does not; never throws, and never takes long. */
   shadow: (policy: PolicyName, input: PolicyInput) => Promise<ShadowVerdict>;
+  /** Waits no longer for what the policy does not answer soon: a stop is under way. */
+  stopWaiting: () => void;
   /** Reads the policies of this moment, and starts what evaluates them, so that the first decisions need not wait. */
   warmUp: () => Promise<void>;
 };
 
-/** The policy that decides: an application that it gives no verdict for in time fails alone. */
-const deciding = { limitMs: 1_000, isolates: true, maxItems: 256 } satisfies EvaluatorOptions;
+/** The policy that decides. What it takes longer for is asked by itself, and nobody waits for it. */
+const deciding = { limitMs: 250, aloneMs: 1_000, maxItems: 256 } satisfies EvaluatorOptions;
 /** The one beside it: asked about what it can answer soon, and not at all for a while after it went on for ever. */
 const besides = {
   limitMs: 1_000,
-  isolates: false,
   maxItems: 256,
   maxWaiting: 1_024,
   restartMaxMs: 60_000,
 } satisfies EvaluatorOptions;
+/** of what is stored beside each decision */
+const maxErrorChars = 500;
 /** A verdict takes about a fifth of a millisecond. */
 const shadowWaitMs = 100;
 
@@ -75,7 +78,7 @@ export function createPolicies(database: Database, log: Logger): Policies {
     try {
       return await beside.evaluate(await known(name), input);
     } catch (error) {
-      if (error instanceof PolicyFaultError) return { error: error.message };
+      if (error instanceof PolicyFaultError) return { error: error.message.slice(0, maxErrorChars) };
       if (error instanceof OverloadedError) return { error: 'It was not asked: too many others waited for it.' };
       log.warn({ err: error, policyVersion: name.version }, 'shadow policy not asked');
       return { error: 'It could not be asked.' };
@@ -101,11 +104,21 @@ export function createPolicies(database: Database, log: Logger): Policies {
       );
       const { ACTIVE, SHADOW } = rows[0]?.policies ?? {};
       await Promise.all([
-        ACTIVE && active.evaluate(await known(ACTIVE), nobody),
+        // Whatever it says: now it is there.
+        ACTIVE && active.evaluate(await known(ACTIVE), nobody).catch(() => undefined),
         SHADOW && verdictBeside(SHADOW, nobody),
       ]);
     },
-    decide: async (name, input) => active.evaluate(await known(name), input),
+    decide: async (name, input) => {
+      try {
+        return await active.evaluate(await known(name), input);
+      } catch (error) {
+        if (!(error instanceof PolicyFaultError)) throw error;
+        // Its message may quote what the document made of somebody's figures, and this one goes to the log.
+        throw new PolicyFaultError(error.kind, `policy ${name.version} gives no verdict: ${error.kind}`);
+      }
+    },
+    stopWaiting: active.stopWaiting,
     shadow: async (name, input) => {
       const said =
         late > 0

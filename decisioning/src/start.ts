@@ -38,6 +38,7 @@ import { startErasingCopies } from './erase-copies.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
 import { createPolicies } from './policies.ts';
+import { recordTogether } from './record-together.ts';
 
 /** Starts the decisioning worker: credit reports in, decisions recorded and announced. */
 export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service> {
@@ -122,12 +123,13 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
     isOutage: (error: unknown) => isDatabaseAway(error) || error instanceof EvaluatorAwayError,
   };
+  const deciding = { database, relay, policies, record: recordTogether(database), newId, log, observe };
   consuming = stack.use(
     consume('decisioning', {
       ...worker,
-      // Two at once: one batch is being committed while the next one is being decided.
+      // Two at once: one batch is being read while the next one is gathered.
       limits: { maxItems: config.DECISIONING_BATCH_MAX, maxConcurrent: 2 },
-      handle: (reports) => onCreditReportsGenerated({ database, relay, policies, newId, log, observe }, reports),
+      handle: (reports) => onCreditReportsGenerated(deciding, reports),
     }),
   );
   const deadLetters = counterOf(metrics, {
@@ -152,6 +154,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   serving = true;
   stack.defer(() => {
     serving = false;
+    policies.stopWaiting();
   });
   const owned = stack.move();
   return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };

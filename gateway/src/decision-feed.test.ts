@@ -176,6 +176,19 @@ test('what is announced is told whenever it was recorded, and what came before i
   await vi.waitFor(() => expect(seen.toSorted()).toEqual([`${id} 3`, `${later} 2`, `${later} 3`].toSorted()), 5_000);
 });
 
+test('what is no application, or no version that there can be, keeps nobody from being told', async ({
+  database,
+  nats,
+}) => {
+  await using feed = feedOf(database, nats);
+  const { seen } = collect(await feed.watch({}, new AbortController().signal));
+  const id = await decided(database);
+  hint(nats, 'not-a-uuid');
+  announce(nats, randomUUID(), 2 ** 40);
+  hint(nats, id);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 5_000);
+});
+
 test('many that are announced at once are told, each once', async ({ database, nats }) => {
   await using feed = feedOf(database, nats);
   const { seen } = collect(await feed.watch({}, new AbortController().signal));

@@ -3,6 +3,7 @@ import type { Broker } from '@prequal/messaging';
 import { decodeEvent, Refusal, type StatusUpdate, subjectOf } from '@prequal/schema';
 import type { DecisionFilter } from '@prequal/schema/graphql';
 import { backoffMs, type Logger } from '@prequal/service';
+import { validate as isUuid } from 'uuid';
 import { type DecisionReader, type FoundDecision, unnamedVersion } from './read-decisions.ts';
 import { createUpdateStream, type UpdateStream } from './update-stream.ts';
 
@@ -98,6 +99,8 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
     const tried = Promise.withResolvers<void>();
 
     function name(id: string, version: number): void {
+      // Whatever else came on the subject is no application, and would fail the read of all others.
+      if (!isUuid(id)) return;
       if (named.size < maxWaiting) named.set(id, Math.min(version, named.get(id) ?? unnamedVersion));
       else lookByTime = true;
     }
@@ -141,8 +144,9 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
         try {
           if (!hasBegun) await begin();
           await waitForRoom();
-          if (named.size > 0) await readNamed();
+          // First, so that it goes on also while names cannot be read.
           if (lookByTime || isLooking) await readPage();
+          if (named.size > 0) await readNamed();
           attempt = 0;
         } catch (error) {
           log.warn({ err: error, attempt }, 'decisions not read, their watchers wait');
@@ -224,7 +228,7 @@ type Running = { begun: Promise<unknown>; stop: () => void };
 
 function versionIn(text: string): number {
   try {
-    return decodeEvent('statusChanged', text).data.version;
+    return Math.min(decodeEvent('statusChanged', text).data.version, unnamedVersion);
   } catch {
     return unnamedVersion;
   }

@@ -13,8 +13,8 @@ type Decision = Evidence['decisions'][number];
 
 /** For the evaluator of those who verify. */
 export const recomputing = {
-  limitMs: 5_000,
-  isolates: true,
+  limitMs: 2_000,
+  aloneMs: 5_000,
   maxItems: 20,
   maxWaiting: 200,
   maxWaitMs: 10_000,

@@ -27,8 +27,13 @@ import { isNotFound, type ProvisionOptions, provision } from './provision.ts';
 import { openPuller, type Puller } from './pull.ts';
 import { createSettle, HandedBackError, type Outcome } from './settle.ts';
 
-/** Handles what waits, together. The answer has a place for each item: undefined when done, or why not. */
-export type HandleBatch<Item> = (items: readonly Item[]) => Promise<readonly (undefined | Error)[]>;
+/**
+ * Handles what waits, together. The answer has a place for each item: undefined when done, or why not; a promise when
+ * that is known later, and the next items need not wait for it.
+ */
+export type HandleBatch<Item> = (
+  items: readonly Item[],
+) => Promise<readonly (undefined | Error | Promise<undefined>)[]>;
 
 export type ConsumeOptions<Item> = {
   broker: Broker;
@@ -40,7 +45,7 @@ export type ConsumeOptions<Item> = {
   retryDelaysMs: readonly number[];
   /** True when a server and not the message is at fault: it is kept and tried again for as long as it takes. */
   isOutage: (error: unknown) => boolean;
-  /** The process ends when a message is in hand for longer: its handler will never end. Default: ten times `ackWaitMs` */
+  /** The process ends when a handler takes longer, and will never end. Default: ten times `ackWaitMs` */
   handlingMaxMs?: number;
   handle: HandleBatch<Item>;
 };

@@ -9,13 +9,13 @@ export type InHand = AsyncDisposable & {
   room: (max: number) => Promise<number>;
 };
 
-type Lease = { message: JsMsg; since: number; until: number };
+type Lease = { message: JsMsg; handledSince: number; until: number };
 
 /**
  * A delivery in hand stays ours as long as this process turns its event loop: the broker is told so three
- * times in each `ackWaitMs`. After a longer silence the broker has given it to another worker. A delivery that is in hand
- * for longer than `handlingMaxMs` has a handler that will never end: nobody catches the error that is thrown then, so
- * that the process ends, as `run` says, and its messages are isolated. Disposing waits until all are settled.
+ * times in each `ackWaitMs`. After a longer silence the broker has given it to another worker. A handler that has been
+ * at one for longer than `handlingMaxMs` will never end: nobody catches the error that is thrown then, so that the
+ * process ends, as `run` says, and its messages are isolated. Disposing waits until all are settled.
  */
 export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
   const leases = new Set<Lease>();
@@ -24,8 +24,8 @@ export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
   const heartbeat = setInterval(() => {
     const now = performance.now();
     for (const lease of leases) {
-      if (now - lease.since > handlingMaxMs) {
-        throw new Error(`a message on ${lease.message.subject} was not settled in ${handlingMaxMs / 1_000} s`);
+      if (now - lease.handledSince > handlingMaxMs) {
+        throw new Error(`a message on ${lease.message.subject} was not handled in ${handlingMaxMs / 1_000} s`);
       }
       if (now >= lease.until) continue;
       lease.message.working();
@@ -39,11 +39,14 @@ export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
 
   return {
     hold: async (message, settle) => {
-      const since = performance.now();
-      const lease = { message, since, until: since + ackWaitMs };
+      const lease = { message, handledSince: Number.POSITIVE_INFINITY, until: performance.now() + ackWaitMs };
       leases.add(lease);
       try {
-        return await settle({ message, isOurs: () => performance.now() < lease.until });
+        return await settle({
+          message,
+          isOurs: () => performance.now() < lease.until,
+          begin: () => void (lease.handledSince = performance.now()),
+        });
       } finally {
         leases.delete(lease);
         settledOne.resolve();

@@ -25,6 +25,8 @@ export type Held = {
   message: JsMsg;
   /** false once the broker has given it to another worker */
   isOurs: () => boolean;
+  /** it goes to its handler now */
+  begin: () => void;
 };
 
 export type SettleDeps<Item> = {
@@ -133,6 +135,7 @@ export function createSettle<Item>(deps: SettleDeps<Item>): ((held: Held) => Pro
   async function handle(known: Known<Item>): Promise<Outcome> {
     const { message, identity } = known;
     if (!known.isOurs()) return 'late';
+    known.begin();
     try {
       await deps.handle(known.item);
     } catch (error) {

@@ -5,16 +5,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A process that was started to do what a document says, and that is ended when that takes too long. */
 export type Aside = Disposable & {
-  /** Sends a message and waits for the next one; null waits only. */
-  ask: (message: object | null, timeoutMs: number) => Promise<Replied>;
+  /** Sends a message, and hears what the process says until `isEnough`. One question at a time. */
+  ask: (message: object | undefined, timeoutMs: number, isEnough: (said: unknown) => boolean) => Promise<Heard>;
+  /** Resolves when it has ended, for whatever reason. */
+  ended: Promise<unknown>;
 };
 
-/** What it said, or how it failed to: it ended, by itself or by its memory limit, or was not heard of in time. */
-type Replied = { answer: unknown } | 'ended' | 'too late';
+/** All that was wanted, or why not: it ended, by itself or by its memory limit, or was not heard of in time. */
+type Heard = 'enough' | 'ended' | 'too late';
 
 /**
  * Starts a process of its own, which begins with `confine`: a document may run for ever, fill the memory or end the
- * process of the engine, and is nobody's program. One question at a time; disposing ends it at once.
+ * process of the engine, and is nobody's program. Disposing ends it at once.
  */
 export function startAside(
   /** a file beside this one */
@@ -28,23 +30,24 @@ export function startAside(
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   // Also when it could not be started at all.
-  const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).then(
-    () => 'ended' as const,
-    () => 'ended' as const,
-  );
+  const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).catch(() => undefined);
   return {
-    ask: async (message, timeoutMs) => {
+    ended,
+    ask: async (message, timeoutMs, isEnough) => {
+      const heard = Promise.withResolvers<'enough'>();
+      const listen = (said: unknown) => isEnough(said) && heard.resolve('enough');
       const settled = new AbortController();
       const { signal } = settled;
-      const answered = once(child, 'message', { signal }).then(([answer]) => ({ answer: answer as unknown }));
       // Were we ourselves suspended, the answer is there and not read yet.
       const late = delay(timeoutMs, undefined, { signal }).then(() => delay(10, 'too late' as const, { signal }));
-      for (const waiting of [answered, late]) waiting.catch(() => undefined);
+      late.catch(() => undefined);
+      child.on('message', listen);
       try {
         // What cannot be sent has no reader any more: it has ended, or is about to.
         if (message) child.send(message, () => undefined);
-        return await Promise.race([answered, ended, late]);
+        return await Promise.race([heard.promise, ended.then(() => 'ended' as const), late]);
       } finally {
+        child.off('message', listen);
         settled.abort();
       }
     },

@@ -29,9 +29,13 @@ export async function checkPolicy(document: string, options: CheckOptions = {}):
   }
   const request: CheckRequest = { document, options: { seed, randomTrials } };
   using aside = startAside('check/main.ts');
-  const replied = await aside.ask(request, timeoutMs);
-  if (replied === 'ended') return [unfinished('ends the process of the engine')];
-  if (replied !== 'too late') return (replied.answer as CheckAnswer).findings;
+  let answer: CheckAnswer = { findings: [] };
+  const heard = await aside.ask(request, timeoutMs, (said) => {
+    answer = said as CheckAnswer;
+    return true;
+  });
+  if (heard === 'enough') return answer.findings;
+  if (heard === 'ended') return [unfinished('ends the process of the engine')];
   return [unfinished(`was not tried to the end within ${timeoutMs / 1_000} s; its formulas may run over long lists`)];
 }
 

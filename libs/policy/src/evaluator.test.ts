@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { type EvaluatorOptions, openEvaluator } from './evaluator.ts';
@@ -21,7 +24,7 @@ afterEach(async () => {
 });
 
 function evaluator(options: Partial<EvaluatorOptions> = {}) {
-  const one = openEvaluator({ limitMs: 5_000, isolates: true, maxItems: 256, ...options });
+  const one = openEvaluator({ limitMs: 5_000, maxItems: 256, ...options });
   opened.add(one);
   return one;
 }
@@ -54,19 +57,95 @@ test.for([
   ['goes on for ever', endless, 1_000, 'gives no verdict within 1000 ms'],
   ['fills the memory', huge, 20_000, 'ends the process'],
 ] as const)('an input on which the document %s fails alone', { timeout: 90_000 }, async ([, costly, limitMs, why]) => {
-  const { evaluate } = evaluator({ limitMs });
+  const { evaluate } = evaluator({ limitMs: 500, aloneMs: limitMs });
   const policy = trapAt(700, costly);
   const settled = await Promise.allSettled([690, 700, 710, 700].map((score) => evaluate(policy, scored(score))));
   const failed = 'PolicyFaultError UNFINISHED';
   expect(outcomes(settled)).toEqual(['PRE_APPROVED', failed, 'PRE_APPROVED', failed]);
-  await expect(evaluate(policy, scored(700))).rejects.toThrow(why);
+  expect(settled[1]).toMatchObject({ reason: { message: expect.stringContaining(why) } });
 });
 
-test('without isolation all that were asked together fail together, and the next ones are answered', async () => {
-  const { evaluate } = evaluator({ limitMs: 1_000, isolates: false });
+test('those that are asked after one that goes on for ever do not wait for it', { timeout: 30_000 }, async () => {
+  const { evaluate } = evaluator({ limitMs: 200, aloneMs: 20_000 });
   const policy = trapAt(700, endless);
-  const settled = await Promise.allSettled([690, 700].map((score) => evaluate(policy, scored(score))));
-  expect(outcomes(settled)).toEqual(Array(2).fill('PolicyFaultError UNFINISHED'));
+  await evaluate(policy, scored(690));
+  const stuck = evaluate(policy, scored(700)).catch((error: unknown) => error);
+  const begun = performance.now();
+  const verdicts = await Promise.all(Array.from({ length: 50 }, (_, index) => evaluate(policy, scored(701 + index))));
+  expect(new Set(verdicts.map(({ outcome }) => outcome))).toEqual(new Set(['PRE_APPROVED']));
+  expect(performance.now() - begun).toBeLessThan(10_000);
+  // Only then: the stuck one has 20 s.
+  for (const one of opened) await one[Symbol.asyncDispose]();
+  expect(await stuck).toMatchObject({ name: 'EvaluatorAwayError' });
+});
+
+test('what did not end is not asked again at once', async () => {
+  const { evaluate } = evaluator({ limitMs: 200, aloneMs: 1_000 });
+  const policy = trapAt(700, endless);
+  await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
+  const begun = performance.now();
+  await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
+  expect(performance.now() - begun).toBeLessThan(100);
+});
+
+const childrenOf = (parent: number | undefined) =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && isEvaluatorOf(parent, name))
+    .map(Number);
+
+function isEvaluatorOf(parent: number | undefined, pid: string): boolean {
+  try {
+    const of = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    return of('status').includes(`PPid:\t${parent}\n`) && of('cmdline').includes('evaluator/main.ts');
+  } catch {
+    return false;
+  }
+}
+
+test('a process that is ended from outside is missed by nobody, and knows nothing of our environment', async () => {
+  const { evaluate } = evaluator({ limitMs: 2_000, aloneMs: 2_000 });
+  const policy = seed ?? named('');
+  await evaluate(policy, scored(700));
+  const [pid] = childrenOf(process.pid);
+  // It comes from a shell with a HOME and a PATH.
+  expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/(^|\0)(HOME|PATH)=/);
+  process.kill(pid ?? 0, 'SIGKILL');
+  expect(await evaluate(policy, scored(700))).toMatchObject({ outcome: 'PRE_APPROVED' });
+});
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+test('its process ends with the one that asks, and not with what ends the terminal', async () => {
+  const script = `
+    import { openEvaluator, policyHash, shippedPolicies } from ${JSON.stringify(path.join(import.meta.dirname, 'index.ts'))};
+    const [{ document }] = shippedPolicies();
+    const { evaluate } = openEvaluator({ limitMs: 5000, maxItems: 1 });
+    await evaluate({ hash: policyHash(document), document }, ${JSON.stringify(scored(700))});
+    console.log('asked');`;
+  const asker = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const text of asker.stdout) if (String(text).includes('asked')) break;
+  const [pid] = childrenOf(asker.pid);
+  if (!pid) throw new Error('there is no such process');
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.kill(pid, signal);
+  await delay(300);
+  expect(isThere(pid)).toBe(true);
+  asker.kill('SIGKILL');
+  await expect.poll(() => isThere(pid), { timeout: 5_000 }).toBe(false);
+});
+
+test('without a second try the one that goes on for ever fails, and those beside it do not', async () => {
+  const { evaluate } = evaluator({ limitMs: 1_000 });
+  const policy = trapAt(700, endless);
+  const settled = await Promise.allSettled([690, 700, 710].map((score) => evaluate(policy, scored(score))));
+  expect(outcomes(settled)).toEqual(['PRE_APPROVED', 'PolicyFaultError UNFINISHED', 'PRE_APPROVED']);
   expect(await evaluate(policy, scored(690))).toMatchObject({ outcome: 'PRE_APPROVED' });
 });
 

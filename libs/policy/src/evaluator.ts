@@ -1,10 +1,16 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type BatchLimits, backoffMs, inBatches, isolatingBadItems } from '@prequal/service';
-import { type Aside, startAside } from './aside.ts';
-import { type FindingKind, PolicyFaultError, type PolicyInput, type Verdict } from './verdict.ts';
+import { type BatchLimits, inBatches } from '@prequal/service';
+import {
+  type Answer,
+  EvaluatorAwayError,
+  type LaneOptions,
+  openLane,
+  type PolicyDocument,
+  type Question,
+  type Unanswered,
+} from './evaluator/lane.ts';
+import { PolicyFaultError, type PolicyInput, type Verdict } from './verdict.ts';
 
-/** A document and its `policyHash`. */
-export type PolicyDocument = { hash: string; document: string };
+export { EvaluatorAwayError, type PolicyDocument } from './evaluator/lane.ts';
 
 export type Evaluator = AsyncDisposable & {
   /**
@@ -12,93 +18,105 @@ export type Evaluator = AsyncDisposable & {
    * the document gives no verdict, or not in time; `EvaluatorAwayError`; `OverloadedError` beyond the limits.
    */
   evaluate: (policy: PolicyDocument, input: PolicyInput) => Promise<Verdict>;
+  /** From now on nothing is asked alone: who waits for that gets an `EvaluatorAwayError`. */
+  stopWaiting: () => void;
 };
 
-export type EvaluatorOptions = Pick<BatchLimits, 'maxWaiting' | 'maxWaitMs'> & {
-  /** how long the inputs that were asked together may take, milliseconds; then the process is ended */
-  limitMs: number;
-  /** When they take too long together: asks about each by itself, so that one does not fail the others. */
-  isolates: boolean;
-  /** most inputs asked together */
-  maxItems: number;
-  /** longest wait before the process is started again after it was ended time after time, milliseconds */
-  restartMaxMs?: number;
-  /** of its process, as in `nice` */
-  niceness?: number;
-};
+export type EvaluatorOptions = Pick<BatchLimits, 'maxItems' | 'maxWaiting' | 'maxWaitMs'> &
+  Pick<LaneOptions, 'limitMs'> &
+  Partial<LaneOptions> & {
+    /**
+     * With it, one that did not end in time is asked again by itself, in another process, and may take this long: so
+     * none is blamed for a busy machine, and nobody waits for it.
+     */
+    aloneMs?: number;
+  };
 
-/** The process that evaluates could not be started: nobody's fault who asks, and worth another try. */
-export class EvaluatorAwayError extends Error {
-  override readonly name = 'EvaluatorAwayError';
-}
+type Asked = PolicyDocument & Question;
 
-/** What the process is told, and what it answers, in the order of the questions. */
-export type Asked = {
-  /** those that it does not know yet, by hash */
-  documents: Record<string, string>;
-  questions: Question[];
-};
-export type Question = { hash: string; input: PolicyInput };
-export type Answer = { verdict: Verdict } | { fault: { kind: FindingKind; message: string } };
-
-const startLimitMs = 10_000;
+/** most that wait to be asked by themselves */
+const maxAlone = 500;
+/** What did not end is not asked again for a while, nor are too many of these remembered. */
+const remembered = { forMs: 10 * 60_000, max: 1_000 };
 
 /**
- * Evaluates policies in a process of its own, which is started at the first question and kept: what a document does
- * there, such as to run for ever or to fill the memory, costs its asker the limit and nobody else anything.
+ * Evaluates policies in processes of its own: what a document does there, such as to run for ever or to fill the
+ * memory, costs the others a moment.
  */
 export function openEvaluator(options: EvaluatorOptions): Evaluator {
-  const { limitMs, isolates, restartMaxMs = 1_000, niceness = 0 } = options;
-  const disposed = new AbortController();
-  let running: { aside: Aside; knows: Set<string> } | undefined;
-  let endedInARow = 0;
+  const { limitMs, aloneMs, restartMaxMs = 1_000, niceness = 0 } = options;
+  const together = openLane({ limitMs, restartMaxMs, niceness });
+  const alone = openLane({ limitMs: aloneMs ?? limitMs, restartMaxMs, niceness });
+  /** inputs on which a document did not end, with the time until which that is remembered */
+  const endless = new Map<string, number>();
+  let isStopping = false;
 
-  async function start() {
-    if (endedInARow > 1) {
-      const waitMs = backoffMs(endedInARow - 1, { baseMs: 100, maxMs: restartMaxMs });
-      await delay(waitMs, undefined, { signal: disposed.signal }).catch(() => undefined);
-    }
-    disposed.signal.throwIfAborted();
-    const aside = startAside('evaluator/main.ts', [String(niceness)]);
-    running = { aside, knows: new Set() };
-    if (typeof (await aside.ask(null, startLimitMs)) === 'object') return running;
-    end();
-    throw new EvaluatorAwayError('the process that evaluates policies could not be started');
-  }
-
-  function end(): void {
-    running?.aside[Symbol.dispose]();
-    running = undefined;
-    endedInARow += 1;
-  }
-
-  async function ask(asked: readonly (PolicyDocument & Question)[]): Promise<(Verdict | PolicyFaultError)[]> {
-    const { aside, knows } = running ?? (await start());
-    const unknown = asked.filter(({ hash }) => !knows.has(hash));
-    const documents = Object.fromEntries(unknown.map(({ hash, document }) => [hash, document]));
-    const questions = asked.map(({ hash, input }) => ({ hash, input }));
-    const replied = await aside.ask({ documents, questions } satisfies Asked, limitMs);
-    if (typeof replied === 'string') {
-      end();
-      const what = replied === 'ended' ? 'ends the process of the engine' : `gives no verdict within ${limitMs} ms`;
-      throw new PolicyFaultError('UNFINISHED', `The document ${what}.`);
-    }
-    endedInARow = 0;
-    for (const { hash } of unknown) knows.add(hash);
-    return (replied.answer as Answer[]).map((answer) =>
-      'verdict' in answer ? answer.verdict : new PolicyFaultError(answer.fault.kind, answer.fault.message),
-    );
-  }
-
-  const asking = inBatches<PolicyDocument & Question, Verdict>(
-    isolates ? isolatingBadItems(ask, (error) => !(error instanceof PolicyFaultError)) : ask,
+  const askTogether: (one: Asked) => Promise<Verdict> = inBatches<Asked, Verdict>(
+    async (asked) => {
+      const answers = await together.ask(asked);
+      // They are asked one after the other: the first without an answer is the one that did not end.
+      const stuck = answers.findIndex((answer) => typeof answer === 'string');
+      return asked.map((one, place) => {
+        const answer = answers[place];
+        if (answer !== undefined && typeof answer !== 'string') return resultOf(answer);
+        if (place > stuck) return askTogether(one);
+        return aloneMs === undefined ? blame(one, answer ?? 'ended', limitMs) : askAlone(one);
+      });
+    },
     { ...options, maxConcurrent: 1 },
   );
+
+  const askAlone = inBatches<Asked, Verdict>(
+    async ([one]) => {
+      if (!one) return [];
+      if (isStopping) throw new EvaluatorAwayError('the evaluator stops');
+      const [first = 'ended'] = await alone.ask([one]);
+      // It may have been ended from outside.
+      const [answer = 'ended'] = first === 'ended' ? await alone.ask([one]) : [first];
+      return [typeof answer === 'string' ? blame(one, answer, aloneMs ?? limitMs) : resultOf(answer)];
+    },
+    { maxItems: 1, maxConcurrent: 1, maxWaiting: maxAlone },
+  );
+
+  function blame(one: Asked, why: Unanswered, withinMs: number): PolicyFaultError {
+    if (endless.size < remembered.max) endless.set(keyOf(one), performance.now() + remembered.forMs);
+    return unfinished(why, withinMs);
+  }
+
+  function isEndless(asked: Asked): boolean {
+    if (endless.size === 0) return false;
+    const until = endless.get(keyOf(asked));
+    if (until !== undefined && until >= performance.now()) return true;
+    for (const [key, time] of endless) if (time < performance.now()) endless.delete(key);
+    return false;
+  }
+
   return {
-    evaluate: (policy, input) => asking({ ...policy, input }),
+    evaluate: async (policy, input) => {
+      const asked = { ...policy, input };
+      if (isEndless(asked)) throw unfinished('too late', aloneMs ?? limitMs);
+      return askTogether(asked);
+    },
+    stopWaiting: () => {
+      isStopping = true;
+      alone[Symbol.dispose]();
+    },
     [Symbol.asyncDispose]: async () => {
-      disposed.abort(new EvaluatorAwayError('the evaluator is closed'));
-      end();
+      together[Symbol.dispose]();
+      alone[Symbol.dispose]();
     },
   };
+}
+
+function keyOf({ hash, input }: Question): string {
+  return `${hash} ${JSON.stringify(input)}`;
+}
+
+function resultOf(answer: Answer): Verdict | PolicyFaultError {
+  return 'verdict' in answer ? answer.verdict : new PolicyFaultError(answer.fault.kind, answer.fault.message);
+}
+
+function unfinished(why: Unanswered, limitMs: number): PolicyFaultError {
+  const what = why === 'ended' ? 'ends the process of the engine' : `gives no verdict within ${limitMs} ms`;
+  return new PolicyFaultError('UNFINISHED', `The document ${what}.`);
 }

@@ -61,14 +61,23 @@ const exits = {
 
 type Answer = { outcome?: string; because?: string[]; reasons?: [code: string, message: string][] };
 
+/** Each is told to the applicant, and travels with the decision. */
+const mostReasons = 20;
+
 const outcomes: readonly string[] = ['PRE_APPROVED', 'MANUAL_REVIEW', 'REJECTED'] satisfies DecisionOutcome[];
 
 function verdictOf({ outcome, because = [], reasons = [] }: Answer): Verdict {
   if (outcome === undefined || outcome === 'null') throw new PolicyFaultError('UNDECIDED', 'No row decides.');
   if (!outcomes.includes(outcome)) {
-    throw new PolicyFaultError('UNKNOWN_OUTCOME', `The outcome "${outcome}" is none of ${outcomes.join(', ')}.`);
+    throw new PolicyFaultError(
+      'UNKNOWN_OUTCOME',
+      `The outcome "${outcome.slice(0, 100)}" is none of ${outcomes.join(', ')}.`,
+    );
   }
   if (because.length === 0) throw new PolicyFaultError('REASONS', `The outcome ${outcome} comes without a reason.`);
+  if (because.length > mostReasons) {
+    throw new PolicyFaultError('REASONS', `${because.length} reasons are given; at most ${mostReasons} may be.`);
+  }
   if (new Set(because).size < because.length) {
     throw new PolicyFaultError('REASONS', `A reason is given twice: ${because.join(', ')}.`);
   }
@@ -85,13 +94,16 @@ function reasonOf(code: string, outcome: string, reasons: [string, string][]): D
   return { code, message: withRupees(first[1], code) };
 }
 
-const longestMessageChars = 2_000;
+const longestMessageChars = 500;
 
 /** `₹[7500050]` in a sentence is an amount of whole paise; people read it as ₹75,000.50. */
 function withRupees(sentence: string, code: string): string {
   const message = sentence.replaceAll(/₹\[(\d{1,15})(?:\.0+)?\]/g, (_, paise) => displayRupees(Number(paise)));
   if (message.includes('₹[')) {
-    throw new PolicyFaultError('REASONS', `The sentence of ${code} has an amount that is not whole paise: ${message}`);
+    throw new PolicyFaultError(
+      'REASONS',
+      `The sentence of ${code} has an amount that is not whole paise: ${message.slice(0, 500)}`,
+    );
   }
   if (message.trim() === '' || message.length > longestMessageChars) {
     throw new PolicyFaultError('REASONS', `The sentence of ${code} has ${message.length} characters.`);

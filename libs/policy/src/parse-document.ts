@@ -11,6 +11,9 @@ export const policyLimits = {
   formulaMaxChars: 2_000,
 } as const;
 
+/** what an analyst corrects at once */
+const mostFindings = 20;
+
 const transform = {
   passThrough: z.boolean().nullish(),
   inputField: z.string().nullish(),
@@ -76,31 +79,30 @@ export function parseDocument(document: string): Jdm {
   const json = readJson(document);
   const parsed = jdm.safeParse(json);
   if (!parsed.success) {
-    throw new InvalidPolicyError(parsed.error.issues.slice(0, 20).map((issue) => findingOf(json, issue)));
+    throw new InvalidPolicyError(parsed.error.issues.slice(0, mostFindings).map((issue) => findingOf(json, issue)));
   }
   for (const type of ['inputNode', 'outputNode'] as const) {
     const count = parsed.data.nodes.filter((one) => one.type === type).length;
     if (count !== 1) refuse('UNREADABLE', `The document has ${count} nodes of type ${type}; it needs exactly one.`);
   }
-  const missing = missingCells(parsed.data);
-  if (missing.length > 0) throw new InvalidPolicyError(missing.slice(0, 20));
+  const missing = [...missingCells(parsed.data).take(mostFindings)];
+  if (missing.length > 0) throw new InvalidPolicyError(missing);
   return parsed.data;
 }
 
 /** The engine takes an empty cell for one that always fits, and a missing one for one that never does. */
-function missingCells({ nodes }: Jdm): Finding[] {
-  return nodes.flatMap((table) => {
-    if (table.type !== 'decisionTableNode') return [];
-    const { inputs, rules } = table.content;
-    return rules.flatMap((cells, index) =>
-      inputs
-        .filter(({ id }) => cells[id] === undefined)
-        .map(({ id, name }): Finding => {
-          const message = `Row ${index + 1} of "${table.name}" has no cell in the column "${name ?? id}", so it never fits. An empty cell always does.`;
-          return { kind: 'UNREADABLE', message, examples: [] };
-        }),
-    );
-  });
+function* missingCells({ nodes }: Jdm): Generator<Finding, undefined> {
+  for (const table of nodes) {
+    if (table.type !== 'decisionTableNode') continue;
+    for (const [index, cells] of table.content.rules.entries()) {
+      for (const { id, name } of table.content.inputs) {
+        if (cells[id] !== undefined) continue;
+        const message = `Row ${index + 1} of "${table.name}" has no cell in the column "${name ?? id}", so it never fits. An empty cell always does.`;
+        yield { kind: 'UNREADABLE', message, examples: [] };
+      }
+    }
+  }
+  return undefined;
 }
 
 export function refuse(kind: Finding['kind'], message: string): never {

@@ -23,16 +23,16 @@ export class OverloadedError extends Error {
  * itself. `isOutage` tells failures that are nobody's fault; those fail the whole batch, once.
  */
 export function isolatingBadItems<Item, Result>(
-  handle: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
+  handle: HandleTogether<Item, Result>,
   isOutage: (error: unknown) => boolean,
-): (items: readonly Item[]) => Promise<readonly (Result | Error)[]> {
+): HandleTogether<Item, Result> {
   return async (items) => {
     try {
       return await handle(items);
     } catch (error) {
       if (items.length === 1 || isOutage(error)) throw error;
     }
-    const results: (Result | Error)[] = [];
+    const results: (Result | Error | Promise<Result>)[] = [];
     for (const item of items) {
       results.push(
         ...(await handle([item]).catch((error: unknown) => [
@@ -50,10 +50,11 @@ export function isolatingBadItems<Item, Result>(
  * an item waits no longer than the turn it came in.
  *
  * `handle` answers in the order of its items; an `Error` in a place fails that item alone, a throw fails
- * the batch. Throws `OverloadedError` for what is beyond the limits.
+ * the batch, and a promise is for an item that the next batches need not wait for. Throws `OverloadedError` for what is
+ * beyond the limits.
  */
 export function inBatches<Item extends {}, Result>(
-  handle: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
+  handle: HandleTogether<Item, Result>,
   limits: BatchLimits,
 ): (item: Item) => Promise<Result> {
   const { maxWaiting = Number.POSITIVE_INFINITY, maxWaitMs = Number.POSITIVE_INFINITY } = limits;
@@ -68,18 +69,23 @@ export function inBatches<Item extends {}, Result>(
       dispatch();
     }
   };
-  async function handleInTime(waited: readonly Waiting<Item>[]): Promise<readonly (Result | Error)[]> {
+  async function handleInTime(
+    waited: readonly Waiting<Item>[],
+  ): Promise<readonly (Result | Error | Promise<Result>)[]> {
     const oldest = performance.now() - maxWaitMs;
     const inTime = waited.filter(({ since }) => since >= oldest).map(({ item }) => item);
     const results = inTime.length > 0 ? await handle(inTime) : [];
     if (inTime.length === waited.length) return results;
     const left = results.values();
-    return waited.map(({ since }) => (since >= oldest ? (left.next().value as Result | Error) : new OverloadedError()));
+    return waited.map(({ since }) =>
+      since >= oldest ? (left.next().value as Result | Error | Promise<Result>) : new OverloadedError(),
+    );
   }
   const loader = new DataLoader<Waiting<Item>, Result>(
     async (items) => {
       try {
-        return await handleInTime(items);
+        // What a promise resolves with, its caller is given by the loader.
+        return (await handleInTime(items)) as (Result | Error)[];
       } finally {
         running -= 1;
         waiting -= items.length;
@@ -106,5 +112,7 @@ export function inBatches<Item extends {}, Result>(
     return loader.load({ item, since: performance.now() });
   };
 }
+
+type HandleTogether<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | Error | Promise<Result>)[]>;
 
 type Waiting<Item> = { item: Item; since: number };

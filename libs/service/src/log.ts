@@ -26,9 +26,12 @@ export function createLog(service: string, level: string, destination?: Destinat
       pino(options, pretty({ ignore: 'pid,hostname,service', messageFormat: `${service}: {msg}`, sync: true })),
     );
   }
-  // What is logged while a write is under way shares the next one. The rest is written when the process exits.
-  return guarded(pino(options, pino.destination({ sync: false })));
+  // What is logged while a write is under way shares the next one. The rest is written when the process exits. While
+  // nobody reads them, no more lines than these are kept.
+  return guarded(pino(options, pino.destination({ sync: false, maxLength: maxKeptBytes })));
 }
+
+const maxKeptBytes = 16 * 1024 * 1024;
 
 const censor = '[redacted]';
 

@@ -1,7 +1,7 @@
 import { confine } from '../confine.ts';
-import type { Answer, Asked, Question } from '../evaluator.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { InvalidPolicyError, PolicyFaultError, type PolicyInput, type Verdict } from '../verdict.ts';
+import type { Answer, Asked, Question, Said } from './lane.ts';
 
 type Evaluate = (input: PolicyInput) => Promise<Verdict>;
 
@@ -10,11 +10,30 @@ confine({ niceness: Number(process.argv[2]) });
 const evaluates = new Map<string, Evaluate>();
 
 process.on('message', (asked: Asked) => void answerAll(asked));
-process.send?.('ready');
+say('ready');
 
+function say(said: Said): void {
+  process.send?.(said);
+}
+
+/** longest that an answer is kept, so that it goes with others, milliseconds */
+const keptMs = 5;
+
+/** One after the other: when one does not end, all know which one it is. */
 async function answerAll({ documents, questions }: Asked): Promise<void> {
   for (const [hash, document] of Object.entries(documents)) evaluates.set(hash, evaluateOf(document));
-  process.send?.(await Promise.all(questions.map(answer)));
+  let answered: [number, Answer][] = [];
+  const tell = () => {
+    say(answered);
+    answered = [];
+  };
+  for (const [place, question] of questions.entries()) {
+    const timer = answered.length > 0 ? setTimeout(tell, keptMs) : undefined;
+    const said = await answer(question);
+    clearTimeout(timer);
+    answered.push([place, said]);
+  }
+  tell();
 }
 
 function evaluateOf(document: string): Evaluate {
