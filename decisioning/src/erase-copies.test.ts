@@ -88,3 +88,23 @@ test('erasures that fail again and again hold up no other one, and no transactio
   }, 10_000);
   expect(Math.max(...withinTransactions)).toBe(0);
 });
+
+test('a copy that comes while the others are being deleted keeps its erasure due', async ({ database }) => {
+  const id = await erased(database);
+  let asked = 0;
+  await using _ = startErasingCopies({
+    database,
+    eraseMessages: async (applicationId) => {
+      if (applicationId !== id) return 1;
+      asked += 1;
+      // As the consumer of dead letters does, when one is recorded meanwhile.
+      if (asked === 1)
+        await sql`update erasures set purge_at = now() where application_id = ${id}`.execute(database.sql());
+      return 1;
+    },
+    isBrokerConnected: () => true,
+    log: quiet,
+    metrics: createMetrics('test'),
+  });
+  await vi.waitFor(() => expect(asked).toBe(2), 10_000);
+});

@@ -307,19 +307,19 @@ test('many on which the policy goes on for ever hold up no other', { timeout: 60
   );
   await setPolicyMode(database, { version: 'endless-703', mode: 'ACTIVE', by: 'a-test' });
   const ids = await Promise.all(Array.from({ length: 60 }, () => pendingApplication(database)));
-  const isStuck = (index: number) => index % 10 === 0;
+  const isStuck = (index: number) => index % 20 === 0;
   const begun = performance.now();
   const outcomes = await onCreditReportsGenerated(
     deps,
-    ids.map((id, index) => report(id, scored(isStuck(index) ? 703 + index / 10 : 690))),
+    ids.map((id, index) => report(id, scored(isStuck(index) ? 703 + index / 20 : 690))),
   );
   const all = Promise.allSettled(outcomes);
   const others = outcomes.filter((_, index) => !isStuck(index));
   expect(new Set(await Promise.all(others))).toEqual(new Set([undefined]));
-  // They wait for the quarter of a second in which each of the six could have answered, and for no second try.
-  expect(performance.now() - begun).toBeLessThan(10_000);
+  // They wait until it is clear that each of the three does not answer, and for no second try of it.
+  expect(performance.now() - begun).toBeLessThan(12_000);
   deps.policies.stopWaiting();
-  expect((await all).filter(({ status }) => status === 'rejected')).toHaveLength(6);
+  expect((await all).filter(({ status }) => status === 'rejected')).toHaveLength(3);
   await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
 });
 

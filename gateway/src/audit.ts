@@ -115,7 +115,7 @@ function refuseName(reason: string, name: string | null): void {
   if (name === null) return;
   const [said, parts] = [wordsOf(reason), wordsOf(name)];
   const repeatsPart = parts.some((part) => part.length >= minNamePart && said.includes(part));
-  const repeatsAll = parts.length > 1 && ` ${said.join(' ')} `.includes(` ${parts.join(' ')} `);
+  const repeatsAll = parts.join('').length > 1 && ` ${said.join(' ')} `.includes(` ${parts.join(' ')} `);
   if (!repeatsPart && !repeatsAll) return;
   throw validationFailed([
     {

@@ -1,15 +1,17 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** A process that was started to do what a document says, and that is ended when that takes too long. */
 export type Aside = Disposable & {
   /** Sends a message, and hears what the process says until `isEnough`. One question at a time. */
-  ask: (message: object | undefined, timeoutMs: number, isEnough: (said: unknown) => boolean) => Promise<Heard>;
+  ask: (message: object | undefined, patience: Patience, isEnough: (said: unknown) => boolean) => Promise<Heard>;
   /** Resolves when it has ended, for whatever reason. */
   ended: Promise<unknown>;
 };
+
+/** Longest silences, milliseconds: before the first word, and after any other. */
+type Patience = { firstMs: number; thenMs?: number };
 
 /** All that was wanted, or why not: it ended, by itself or by its memory limit, or was not heard of in time. */
 type Heard = 'enough' | 'ended' | 'too late';
@@ -33,22 +35,25 @@ export function startAside(
   const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).catch(() => undefined);
   return {
     ended,
-    ask: async (message, timeoutMs, isEnough) => {
-      const heard = Promise.withResolvers<'enough'>();
-      const listen = (said: unknown) => isEnough(said) && heard.resolve('enough');
-      const settled = new AbortController();
-      const { signal } = settled;
-      // Were we ourselves suspended, the answer is there and not read yet.
-      const late = delay(timeoutMs, undefined, { signal }).then(() => delay(10, 'too late' as const, { signal }));
-      late.catch(() => undefined);
+    ask: async (message, { firstMs, thenMs = firstMs }, isEnough) => {
+      const heard = Promise.withResolvers<'enough' | 'too late'>();
+      let timer: NodeJS.Timeout | undefined;
+      const wait = (ms: number) => {
+        clearTimeout(timer);
+        // Were we ourselves suspended, the answer is there and not read yet.
+        const afterReading = () => (timer = setTimeout(() => heard.resolve('too late'), 10));
+        timer = setTimeout(afterReading, ms);
+      };
+      const listen = (said: unknown) => (isEnough(said) ? heard.resolve('enough') : wait(thenMs));
       child.on('message', listen);
+      wait(firstMs);
       try {
         // What cannot be sent has no reader any more: it has ended, or is about to.
         if (message) child.send(message, () => undefined);
-        return await Promise.race([heard.promise, ended.then(() => 'ended' as const), late]);
+        return await Promise.race([heard.promise, ended.then(() => 'ended' as const)]);
       } finally {
         child.off('message', listen);
-        settled.abort();
+        clearTimeout(timer);
       }
     },
     [Symbol.dispose]: () => void child.kill('SIGKILL'),

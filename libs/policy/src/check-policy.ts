@@ -30,7 +30,7 @@ export async function checkPolicy(document: string, options: CheckOptions = {}):
   const request: CheckRequest = { document, options: { seed, randomTrials } };
   using aside = startAside('check/main.ts');
   let answer: CheckAnswer = { findings: [] };
-  const heard = await aside.ask(request, timeoutMs, (said) => {
+  const heard = await aside.ask(request, { firstMs: timeoutMs }, (said) => {
     answer = said as CheckAnswer;
     return true;
   });

@@ -44,9 +44,9 @@ const remembered = { forMs: 10 * 60_000, max: 1_000 };
  * memory, costs the others a moment.
  */
 export function openEvaluator(options: EvaluatorOptions): Evaluator {
-  const { limitMs, aloneMs, restartMaxMs = 1_000, niceness = 0 } = options;
-  const together = openLane({ limitMs, restartMaxMs, niceness });
-  const alone = openLane({ limitMs: aloneMs ?? limitMs, restartMaxMs, niceness });
+  const { limitMs, aloneMs, restartMaxMs = 1_000, atOnce = 1, niceness = 0 } = options;
+  const together = openLane({ limitMs, restartMaxMs, atOnce, niceness });
+  const alone = openLane({ limitMs: aloneMs ?? limitMs, restartMaxMs, atOnce: 1, niceness });
   /** inputs on which a document did not end, with the time until which that is remembered */
   const endless = new Map<string, number>();
   let isStopping = false;
@@ -54,7 +54,7 @@ export function openEvaluator(options: EvaluatorOptions): Evaluator {
   const askTogether: (one: Asked) => Promise<Verdict> = inBatches<Asked, Verdict>(
     async (asked) => {
       const answers = await together.ask(asked);
-      // They are asked one after the other: the first without an answer is the one that did not end.
+      // Asked one after the other, the first without an answer is the one that did not end.
       const stuck = answers.findIndex((answer) => typeof answer === 'string');
       return asked.map((one, place) => {
         const answer = answers[place];

@@ -18,7 +18,7 @@ export async function replayPolicy(
   timeoutMs: number,
 ): Promise<DecisionOutcome[]> {
   const { hash } = loadPolicy(document);
-  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, niceness: 10 };
+  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, atOnce: inputsAtOnce, niceness: 10 };
   await using evaluator = openEvaluator(limits);
   const outcomes = inputs.map(async (input) => {
     try {

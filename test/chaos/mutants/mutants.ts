@@ -56,8 +56,13 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'decisioning/src/on-credit-report-generated.ts',
-        from: '!isOpen(application) || ',
+        from: '    if (!isOpen(application)) return undefined;\n',
         to: '',
+      },
+      {
+        file: 'decisioning/src/on-credit-report-generated.ts',
+        from: 'current && isOpen(current)',
+        to: 'current',
       },
       {
         file: 'libs/persistence/src/record-decisions.ts',

@@ -11,6 +11,8 @@ export type Asked = {
   /** those that it does not know yet, by hash */
   documents: Record<string, string>;
   questions: Question[];
+  /** how many of them are evaluated at once, in their order */
+  atOnce: number;
 };
 export type Question = { hash: string; input: PolicyInput };
 export type Answer = { verdict: Verdict } | { fault: Pick<Finding, 'kind' | 'message'> };
@@ -26,10 +28,12 @@ export class EvaluatorAwayError extends Error {
 }
 
 export type LaneOptions = {
-  /** how long what was asked together may take, milliseconds; then the process is ended */
+  /** how long no answer may come, milliseconds; then the process is ended */
   limitMs: number;
   /** longest wait before the process is started again after it was ended time after time, milliseconds */
   restartMaxMs: number;
+  /** Evaluated at once. With one, the first that is not answered in time is the one that does not end. */
+  atOnce: number;
   /** of its process, as in `nice` */
   niceness: number;
 };
@@ -40,9 +44,11 @@ export type Lane = Disposable & {
 };
 
 const startLimitMs = 10_000;
+/** for a document that the process has not read yet, besides */
+const readLimitMs = 700;
 
 /** One process that evaluates: started at the first question, kept, and ended when it does not answer in time. */
-export function openLane({ limitMs, restartMaxMs, niceness }: LaneOptions): Lane {
+export function openLane({ limitMs, restartMaxMs, atOnce, niceness }: LaneOptions): Lane {
   const disposed = new AbortController();
   let running: { aside: Aside; knows: Set<string> } | undefined;
   let endedInARow = 0;
@@ -61,7 +67,7 @@ export function openLane({ limitMs, restartMaxMs, niceness }: LaneOptions): Lane
       if (running === started) running = undefined;
     });
     const isReady = (said: unknown) => (said as Said) === 'ready';
-    if ((await aside.ask(undefined, startLimitMs, isReady)) === 'enough') return started;
+    if ((await aside.ask(undefined, { firstMs: startLimitMs }, isReady)) === 'enough') return started;
     end();
     throw new EvaluatorAwayError('the process that evaluates policies could not be started');
   }
@@ -79,7 +85,8 @@ export function openLane({ limitMs, restartMaxMs, niceness }: LaneOptions): Lane
       const documents = Object.fromEntries(unknown.map(({ hash, document }) => [hash, document]));
       const questions = asked.map(({ hash, input }) => ({ hash, input }));
       const answers = new Map<number, Answer>();
-      const heard = await aside.ask({ documents, questions } satisfies Asked, limitMs, (said) => {
+      const patience = { firstMs: unknown.length > 0 ? limitMs + readLimitMs : limitMs, thenMs: limitMs };
+      const heard = await aside.ask({ documents, questions, atOnce } satisfies Asked, patience, (said) => {
         for (const [place, answer] of said as Exclude<Said, 'ready'>) answers.set(place, answer);
         return answers.size === asked.length;
       });

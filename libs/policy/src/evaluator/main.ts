@@ -19,19 +19,19 @@ function say(said: Said): void {
 /** longest that an answer is kept, so that it goes with others, milliseconds */
 const keptMs = 5;
 
-/** One after the other: when one does not end, all know which one it is. */
-async function answerAll({ documents, questions }: Asked): Promise<void> {
+async function answerAll({ documents, questions, atOnce }: Asked): Promise<void> {
   for (const [hash, document] of Object.entries(documents)) evaluates.set(hash, evaluateOf(document));
   let answered: [number, Answer][] = [];
   const tell = () => {
-    say(answered);
+    if (answered.length > 0) say(answered);
     answered = [];
   };
-  for (const [place, question] of questions.entries()) {
-    const timer = answered.length > 0 ? setTimeout(tell, keptMs) : undefined;
-    const said = await answer(question);
+  for (let from = 0; from < questions.length; from += atOnce) {
+    const timer = setTimeout(tell, keptMs);
+    const some = questions.slice(from, from + atOnce);
+    const answers = await Promise.all(some.map(answer));
     clearTimeout(timer);
-    answered.push([place, said]);
+    answered.push(...answers.map((one, index): [number, Answer] => [from + index, one]));
   }
   tell();
 }
