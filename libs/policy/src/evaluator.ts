@@ -14,7 +14,7 @@ export { EvaluatorAwayError, type PolicyDocument } from './evaluator/lane.ts';
 
 export type Evaluator = AsyncDisposable & {
   /**
-   * What a policy says about an input; about 40 µs each when many are asked at once. Throws `PolicyFaultError` when
+   * What a policy says about an input; a quarter of a millisecond each. Throws `PolicyFaultError` when
    * the document gives no verdict, or not in time; `EvaluatorAwayError`; `OverloadedError` beyond the limits.
    */
   evaluate: (policy: PolicyDocument, input: PolicyInput) => Promise<Verdict>;

@@ -10,7 +10,7 @@ const inputsAtOnce = 250;
 
 /**
  * What a document decides on each of these inputs, in their order; asked in a process of its own with low priority,
- * about 40 µs each. Throws `InvalidPolicyError` for a document that cannot be read, or that gives no verdict for one
+ * about 100 µs each. Throws `InvalidPolicyError` for a document that cannot be read, or that gives no verdict for one
  * of them; `EvaluatorAwayError`.
  */
 export async function replayPolicy(
@@ -18,7 +18,7 @@ export async function replayPolicy(
   timeoutMs: number,
 ): Promise<DecisionOutcome[]> {
   const { hash } = loadPolicy(document);
-  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, atOnce: inputsAtOnce, niceness: 10 };
+  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, atOnce: inputsAtOnce, niceness: 5 };
   await using evaluator = openEvaluator(limits);
   const outcomes = inputs.map(async (input) => {
     try {
