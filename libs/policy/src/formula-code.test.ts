@@ -44,7 +44,8 @@ test('what is worked out is what the engine works out, however the quotes stand'
     }),
     { numRuns: 4_000 },
   );
-  expect(Math.min(tried.code, tried.text)).toBeGreaterThan(20);
+  // Few of what chance makes can be read; some of both kinds always.
+  expect(Math.min(tried.code, tried.text)).toBeGreaterThan(5);
 });
 
 describe('a range may be written out as a list', () => {
