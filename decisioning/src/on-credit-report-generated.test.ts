@@ -3,19 +3,11 @@ import { type OutboxMessage, setPolicyMode, sql, storePolicy } from '@prequal/pe
 import { policyHash, shippedPolicies } from '@prequal/policy';
 import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
 import { quiet, type TestDatabase, test } from '@prequal/testing';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
+import { policiesOf } from './policies.fixture.ts';
 import { createPolicies, type Policies } from './policies.ts';
 import { recordTogether } from './record-together.ts';
-
-const opened = new AsyncDisposableStack();
-afterAll(() => opened.disposeAsync());
-let shared: Policies | undefined;
-/** The same for all tests of this file, as its database is. */
-function policiesOf(database: TestDatabase): Policies {
-  shared ??= opened.use(createPolicies(database, quiet));
-  return shared;
-}
 
 const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.document ?? '';
 

@@ -3,20 +3,12 @@ import type { DeadLetter } from '@prequal/messaging';
 import { type OutboxMessage, sql } from '@prequal/persistence';
 import { createEvent, decodeEvent } from '@prequal/schema';
 import { quiet, recordedLog, type TestDatabase, test } from '@prequal/testing';
-import { afterAll, expect, vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
-import { createPolicies, type Policies } from './policies.ts';
+import { policiesOf } from './policies.fixture.ts';
+import type { Policies } from './policies.ts';
 import { recordTogether } from './record-together.ts';
-
-const opened = new AsyncDisposableStack();
-afterAll(() => opened.disposeAsync());
-let shared: Policies | undefined;
-/** The same for all tests of this file, as its database is. */
-function policiesOf(database: TestDatabase): Policies {
-  shared ??= opened.use(createPolicies(database, quiet));
-  return shared;
-}
 
 async function application(database: TestDatabase, status = 'PENDING', version = 1): Promise<string> {
   const id = randomUUID();

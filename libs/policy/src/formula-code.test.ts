@@ -42,10 +42,10 @@ test('what is worked out is what the engine works out, however the quotes stand'
       tried[isCode ? 'code' : 'text'] += 1;
       expect(codeOf(unknown).includes('unknown(1)'), unknown).toBe(isCode);
     }),
-    { numRuns: 4_000 },
+    // Few of what chance makes can be read: about one in two hundred is a text.
+    { numRuns: 16_000 },
   );
-  // Few of what chance makes can be read; some of both kinds always.
-  expect(Math.min(tried.code, tried.text)).toBeGreaterThan(5);
+  expect(Math.min(tried.code, tried.text)).toBeGreaterThan(20);
 });
 
 describe('a range may be written out as a list', () => {
