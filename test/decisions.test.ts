@@ -69,7 +69,7 @@ describe.for(transports)('over %s', (transport) => {
           },
           { applicationId: id, status: 'REJECTED', version: 3, final: true, reasons: [{ code: 'NOT_PLAUSIBLE' }] },
         ]),
-      5_000,
+      10_000,
     );
   });
 
@@ -78,7 +78,7 @@ describe.for(transports)('over %s', (transport) => {
     await using followed = await follow(stack, await desk.as('ana', 'auditor'), transport, filter);
     const [approved, auto] = [await submit(stack.client), await desk.borderline({ loanType: 'AUTO' })];
     const id = await desk.borderline({ loanType: 'HOME' });
-    await vi.waitFor(() => expect(followed.of(id)).toHaveLength(1), 5_000);
+    await vi.waitFor(() => expect(followed.of(id)).toHaveLength(1), 10_000);
     expect([followed.of(approved), followed.of(auto)]).toEqual([[], []]);
   });
 

@@ -345,7 +345,7 @@ describe('one address', () => {
       let answer = await raw.next();
       while (answer.id !== 'later') answer = await raw.next();
       expect(JSON.stringify(answer.payload)).toContain('NOT_FOUND');
-    }, 5_000);
+    }, 10_000);
   });
 });
 

@@ -270,11 +270,11 @@ test('while NATS is away, submissions are accepted, watchers stay, and all is de
   await vi.waitFor(async () => {
     const { data } = await stack.client.request(lookUpDocument, { id: before });
     expect(data.application.status).toBe('MANUAL_REVIEW');
-  });
+  }, 10_000);
   await watchedBefore.next();
 
   const outage = await nats.away();
-  await vi.waitFor(async () => expect((await fetch(`${base(stack)}/health`)).status).toBe(503), 5_000);
+  await vi.waitFor(async () => expect((await fetch(`${base(stack)}/health`)).status).toBe(503), 10_000);
   expect((await fetch(`${base(stack)}/readyz`)).status).toBe(200);
   const ids = await Promise.all(Array.from({ length: 5 }, () => submit(stack.client)));
   const ends = ids.map((id) => watchToEnd(stack.otherClient, id, { transport: 'sse' }));
@@ -301,7 +301,7 @@ test('when NATS has lost everything it had stored, every pending application is 
   await vi.waitFor(async () => {
     const { state } = await jsm.streams.info('LOAN_APPLICATIONS', { subjects_filter: '>' });
     for (const id of ids) expect(state.subjects).toHaveProperty([`loan.applications.submitted.${id}`]);
-  });
+  }, 10_000);
   const outage = await nats.wiped();
   await outage[Symbol.asyncDispose]();
   await paused[Symbol.asyncDispose]();

@@ -247,7 +247,7 @@ test('while the issuer is away nobody is told that a token is bad: they try agai
   expect((await sendOver(door.url, 'application/json')).status).toBe(200);
   expect((await fetch(`${door.url}/readyz`)).status).toBe(200);
   door.issuer.mode = 'up';
-  await vi.waitFor(async () => expect(await greeting(door.url, { authorization })).toBe('connection_ack'), 3_000);
+  await vi.waitFor(async () => expect(await greeting(door.url, { authorization })).toBe('connection_ack'), 10_000);
 });
 
 test('with anonymous callers switched off, nobody without a token does anything', async ({ stack, database }) => {
@@ -302,7 +302,7 @@ describe('when a token expires', () => {
     });
     const seen: unknown[] = [];
     const variables: { id: string; after?: number } = { id };
-    const reconnected = vi.waitUntil(() => closes.length === 1 && ends.length === 0, { timeout: 8_000 });
+    const reconnected = vi.waitUntil(() => closes.length === 1 && ends.length === 0, { timeout: 10_000 });
     const watching = (async () => {
       for await (const { data } of client.iterate<{ applicationStatus: { version: number; status: string } }>({
         query: watchDocument,
@@ -335,7 +335,7 @@ describe('when a token expires', () => {
     await new Promise((resolve) => socket.once('message', resolve));
     // It neither reads the close frame nor answers it, and goes on sending.
     socket.pause();
-    await vi.waitUntil(() => Date.now() > exp * 1000 + 200, { timeout: 5_000 });
+    await vi.waitUntil(() => Date.now() > exp * 1000 + 200, { timeout: 10_000 });
     const before = await applications(database as never);
     socket.send(
       JSON.stringify({
@@ -345,7 +345,7 @@ describe('when a token expires', () => {
       }),
     );
     await (await door.as()).request(submitDocument, { input: goodInput });
-    await vi.waitUntil(async () => (await applications(database as never)) !== before);
+    await vi.waitUntil(async () => (await applications(database as never)) !== before, 10_000);
     expect(Number(await applications(database as never)) - Number(before)).toBe(1);
   });
 

@@ -22,15 +22,16 @@ test('npm start serves the whole path, restarts what dies, and stops in order', 
   const { child, exited, ready, output } = await npmRun('start', dataDir.path);
   try {
     expect(Object.keys(ready.pids).toSorted()).toEqual(['decisioning', 'gateway', 'nats', 'postgres', 'scoring']);
-    await vi.waitFor(() =>
-      expect(output()).toMatch(/PRE_APPROVED in \d+ ms[\s\S]*GraphiQL: http:\/\/127\.0\.0\.1:\d+\/graphql/),
+    await vi.waitFor(
+      () => expect(output()).toMatch(/PRE_APPROVED in \d+ ms[\s\S]*GraphiQL: http:\/\/127\.0\.0\.1:\d+\/graphql/),
+      10_000,
     );
     await using operator = connectBroker({ natsUrl: ready.natsUrl, name: 'test', log: quiet });
     const { jsm } = await operator.jetStream();
     expect((await jsm.streams.info('LOAN_STATUS')).state.messages).toBe(1);
     const { log, lines } = recordedLog();
     await using nobody = connectBroker({ natsUrl: ready.natsUrl.replace(/\/\/.*@/, '//'), name: 'test', log });
-    await vi.waitFor(() => expect(lines.join('')).toContain('AUTHORIZATION_VIOLATION'));
+    await vi.waitFor(() => expect(lines.join('')).toContain('AUTHORIZATION_VIOLATION'), 10_000);
     expect(nobody.isConnected()).toBe(false);
 
     await using client = connectClient(ready.gatewayUrl);

@@ -208,7 +208,7 @@ test('a dead letter that comes while its application is being erased waits, and 
           sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
         );
         expect(locked).toHaveLength(1);
-      }, 5_000);
+      }, 10_000);
       await sql`insert into erasures (application_id, purge_at) values (${id}, null)`.execute(erasing);
       // In an object: it is to be waited for after the commit.
       return { handled: started };

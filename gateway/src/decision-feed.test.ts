@@ -84,15 +84,15 @@ test('what was decided before is not told, what is hinted at is told in order, a
   const id = await decided(database, { versions: 3 });
   const ofTheSystem = await decided(database, { synthetic: true });
   for (const each of [id, ofTheSystem, id]) hint(nats, each);
-  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${id} 3`]), 5_000);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${id} 3`]), 10_000);
   const later = await decided(database);
   for (const each of [id, later]) hint(nats, each);
-  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${id} 3`, `${later} 2`]), 5_000);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${id} 3`, `${later} 2`]), 10_000);
   expect(await subscriptions(nats)).toHaveLength(1);
   gone.abort();
   await done;
   expect(feed.watcherCount()).toBe(0);
-  await vi.waitFor(async () => expect(await subscriptions(nats)).toEqual([]), 5_000);
+  await vi.waitFor(async () => expect(await subscriptions(nats)).toEqual([]), 10_000);
 });
 
 test('what no message has told is found by the sweep, also when it is committed late', async ({ database, nats }) => {
@@ -108,10 +108,10 @@ test('what no message has told is found by the sweep, also when it is committed 
       await committed.promise;
     });
   const [lateId, id] = [await begun.promise, await decided(database)];
-  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 5_000);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 10_000);
   committed.resolve();
   await late;
-  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${lateId} 2`]), 5_000);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`, `${lateId} 2`]), 10_000);
 });
 
 test('what was decided while NATS was away is told when it is back', async ({ database, nats }) => {
@@ -135,7 +135,7 @@ test('each is told what it asked for', async ({ database, nats }) => {
   await vi.waitFor(() => {
     expect(homes.seen).toEqual([`${home} 2`, `${home} 3`]);
     expect(rejected.seen.toSorted()).toEqual([`${auto} 3`, `${home} 3`].toSorted());
-  }, 5_000);
+  }, 10_000);
 });
 
 test('who does not take what comes is told to begin anew, and nobody else is harmed', async ({ database, nats }) => {
@@ -145,7 +145,7 @@ test('who does not take what comes is told to begin anew, and nobody else is har
   const { seen } = collect(await feed.watch({}, signal));
   for (let index = 1; index <= 5; index += 1) {
     await decided(database);
-    await vi.waitFor(() => expect(seen).toHaveLength(index), 5_000);
+    await vi.waitFor(() => expect(seen).toHaveLength(index), 10_000);
   }
   await expect(slow.next()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   expect(feed.watcherCount()).toBe(1);
@@ -158,7 +158,7 @@ test.for(['hinted at', 'found by the sweep'])(
     const { seen } = collect(await feed.watch({}, new AbortController().signal));
     const id = await decided(database, { decidedAgo: '5 minutes' });
     if (how === 'hinted at') hint(nats, id);
-    await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 5_000);
+    await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 10_000);
   },
 );
 
@@ -173,7 +173,7 @@ test('what is announced is told whenever it was recorded, and what came before i
   const later = await decided(database, { versions: 3 });
   announce(nats, later, 3);
   announce(nats, id, 3);
-  await vi.waitFor(() => expect(seen.toSorted()).toEqual([`${id} 3`, `${later} 2`, `${later} 3`].toSorted()), 5_000);
+  await vi.waitFor(() => expect(seen.toSorted()).toEqual([`${id} 3`, `${later} 2`, `${later} 3`].toSorted()), 10_000);
 });
 
 test('what is no application, or no version that there can be, keeps nobody from being told', async ({
@@ -186,7 +186,7 @@ test('what is no application, or no version that there can be, keeps nobody from
   hint(nats, 'not-a-uuid');
   announce(nats, randomUUID(), 2 ** 40);
   hint(nats, id);
-  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 5_000);
+  await vi.waitFor(() => expect(seen).toEqual([`${id} 2`]), 10_000);
 });
 
 test('many that are announced at once are told, each once', async ({ database, nats }) => {

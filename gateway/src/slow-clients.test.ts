@@ -38,7 +38,7 @@ test('an SSE client that does not read is cut after the time it is given, one th
   const event = `event: next\ndata: ${'x'.repeat(1_000_000)}\n\n`;
   // More than the system takes for itself.
   for (let index = 0; index < 16; index += 1) for (const response of responses) response.write(event);
-  await expect.poll(slow.isCut, { timeout: 5_000 }).toBe(true);
+  await expect.poll(slow.isCut).toBe(true);
   expect(performance.now() - begunAt).toBeGreaterThanOrEqual(290);
   expect(reading.isCut()).toBe(false);
 });
@@ -58,6 +58,6 @@ test('a client for whom as much waits as may wait is left alone, and so is one t
     waiting.catchingUp = waiting.catchingUp === 101 ? 0 : 101;
   }, 70);
   onTestFinished(() => clearInterval(relief));
-  await expect.poll(() => cut.length, { timeout: 5_000 }).toBeGreaterThanOrEqual(2);
+  await expect.poll(() => cut.length).toBeGreaterThanOrEqual(2);
   expect(new Set(cut)).toEqual(new Set(['slow']));
 });

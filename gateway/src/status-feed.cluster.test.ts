@@ -13,7 +13,7 @@ test('a change that another server publishes before it knows of the watcher is l
   await using feed = createStatusFeed({ broker, log: quiet, sweepIntervalMs: 600_000 });
   await using publisher = connectBroker({ natsUrl: far, name: 'publisher', log: quiet });
   const { js } = await publisher.jetStream();
-  await vi.waitUntil(() => broker.isConnected() && publisher.isConnected());
+  await vi.waitUntil(() => broker.isConnected() && publisher.isConnected(), 10_000);
   expect(broker.isClustered()).toBe(true);
 
   const ids = Array.from({ length: 500 }, () => randomUUID());
@@ -26,6 +26,6 @@ test('a change that another server publishes before it knows of the watcher is l
     ids.map((id) => js.publish(`loan.applications.status.${id}`, '{}', { timeout: 100 })),
   );
   paused[Symbol.dispose]();
-  await vi.waitFor(() => expect(ids.filter((id) => !signalled.has(id))).toEqual([]), 5_000);
+  await vi.waitFor(() => expect(ids.filter((id) => !signalled.has(id))).toEqual([]), 10_000);
   await published;
 });

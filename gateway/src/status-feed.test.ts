@@ -81,7 +81,7 @@ test('now and then everyone looks, whatever the network lost', async ({ nats }) 
   const watchers = [watching(feed, randomUUID()), watching(feed, randomUUID())];
   await vi.waitFor(() => {
     for (const { signals } of watchers) expect(signals.length).toBeGreaterThan(1);
-  });
+  }, 10_000);
   expect(new Set(watchers.flatMap(({ signals }) => signals))).toEqual(new Set(['look']));
 });
 

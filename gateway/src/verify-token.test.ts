@@ -275,7 +275,7 @@ describe('the keys of the issuer', () => {
       issuer.mode = 'up';
       await vi.waitFor(
         async () => expect(await seenAs(`Bearer ${token}`, identify)).toMatchObject({ roles: [] }),
-        3_000,
+        10_000,
       );
       expect(lines.join()).toContain('their issuer is away');
       expect(lines.join()).not.toMatch(/somebody-private|eyJ/);

@@ -78,9 +78,9 @@ test('an installation without its install scripts, or one that was interrupted, 
 test('two at the same time install once: the second one waits for the first', async () => {
   await writeFile(path.join(root, 'hold'), '');
   const first = run();
-  await vi.waitUntil(async () => (await calls()).length === 1, { timeout: 5_000 });
+  await vi.waitUntil(async () => (await calls()).length === 1, { timeout: 10_000 });
   const second = run();
-  await vi.waitUntil(() => second.output().includes('waiting'), { timeout: 5_000 });
+  await vi.waitUntil(() => second.output().includes('waiting'), { timeout: 10_000 });
   await rm(path.join(root, 'hold'));
   expect((await first.done).code).toBe(0);
   expect((await second.done).code).toBe(0);

@@ -30,9 +30,9 @@ test('a process that dies is started again, each time it dies, and its new id is
     backoff,
   });
   process.kill(first.pid, 'SIGKILL');
-  await vi.waitUntil(() => restarted.length === 1, { timeout: 5_000 });
+  await vi.waitUntil(() => restarted.length === 1, { timeout: 10_000 });
   process.kill(restarted[0] ?? 0, 'SIGKILL');
-  await vi.waitUntil(() => restarted.length === 2, { timeout: 5_000 });
+  await vi.waitUntil(() => restarted.length === 2, { timeout: 10_000 });
   expect(isAlive(restarted[1] ?? 0)).toBe(true);
   await supervised[Symbol.asyncDispose]();
   expect(isAlive(restarted[1] ?? 0)).toBe(false);
@@ -66,7 +66,7 @@ test('a start that fails is tried again with growing delays', async () => {
     log,
     backoff,
   });
-  await vi.waitUntil(() => running, { timeout: 5_000 });
+  await vi.waitUntil(() => running, { timeout: 10_000 });
   const delays = attempts.slice(1).map((at, index) => at - (attempts[index] ?? 0));
   expect(delays[0]).toBeGreaterThanOrEqual(19); // 20 ms, then 40 ms, by a timer that rounds
   expect(delays[1]).toBeGreaterThanOrEqual(39);

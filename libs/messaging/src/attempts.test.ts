@@ -44,7 +44,7 @@ test('what is put back in an outage stands there after it, was there for us all 
   const written = await countWritten(nats);
   {
     await using _ = await nats.away();
-    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 5_000);
+    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 10_000);
     const startedAt = performance.now();
     // As often as its message comes again: one loop is at it all the same, and it waits longer each time.
     for (let time = 0; time < 5; time += 1) await attempts.restore(id, before, noted);
@@ -83,7 +83,7 @@ test('what was put back in an outage is owed no more once newer notes are writte
   const noted = await Promise.all(ids.map((id) => attempts.write(id, during)));
   {
     await using _ = await nats.away();
-    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 5_000);
+    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 10_000);
     await Promise.all(ids.map((id, index) => attempts.restore(id, before, noted[index] ?? 0)));
   }
   await backAgain(nats);
@@ -102,7 +102,7 @@ test('a worker that stops writes what it owes, and waits no longer than a second
   const noted = await attempts.write(id, during);
   {
     await using _ = await nats.away();
-    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 5_000);
+    await vi.waitFor(() => expect(nats.broker.isConnected()).toBe(false), 10_000);
     await attempts.restore(id, before, noted);
     stopping = true;
     const startedAt = performance.now();

@@ -76,7 +76,7 @@ test('each message is handled once and acknowledged', async ({ nats }) => {
   await Promise.all(events.map((event) => send(nats, event)));
   const { consumer, handled } = consuming(nats);
   await using _ = consumer;
-  await vi.waitFor(() => expect(handled).toHaveLength(300), 5_000);
+  await vi.waitFor(() => expect(handled).toHaveLength(300), 10_000);
   await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 10_000);
   expect(new Set(handled)).toEqual(new Set(events.map((event) => event.id)));
 });
@@ -99,14 +99,14 @@ test('a message that a busy process takes up late is handled then, and not only 
   await ready(nats);
   const { consumer, handled } = consuming(nats);
   await using _ = consumer;
-  await vi.waitUntil(() => consumer.isConsuming());
+  await vi.waitUntil(() => consumer.isConsuming(), 10_000);
   for (let round = 0; round < 3; round += 1) {
     const event = report();
     const sent = send(nats, event);
     await nextTurn();
     // Longer than a request for messages stays open; the server has delivered long before that.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_200);
-    await vi.waitFor(() => expect(handled).toContain(event.id), 3_000);
+    await vi.waitFor(() => expect(handled).toContain(event.id), 10_000);
     await sent;
   }
 });
@@ -154,7 +154,7 @@ test('a handler that fails gets the message again, and its neighbours are not he
   });
   await using _ = consumer;
   // The first retry comes at once.
-  await vi.waitFor(() => expect(handled).toHaveLength(20), 5_000);
+  await vi.waitFor(() => expect(handled).toHaveLength(20), 10_000);
   expect(failures).toBe(1);
   expect(handled.at(-1)).toBe(failing.id);
 });
@@ -264,8 +264,8 @@ test('stopping waits for what is in hand; what was not handled is delivered to t
   await stopped;
   const { consumer: second, handled } = consuming(nats);
   await using _ = second;
-  await vi.waitFor(() => expect(new Set([...first, ...handled]).size).toBe(10), 5_000);
-  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 5_000);
+  await vi.waitFor(() => expect(new Set([...first, ...handled]).size).toBe(10), 10_000);
+  await vi.waitFor(async () => expect(await unsettled(nats)).toBe(0), 10_000);
 });
 
 test('stopping does not wait for a NATS that says nothing any more', async ({ nats }) => {

@@ -117,7 +117,7 @@ async function connectAs(nats: TestNats, user: NatsUser): Promise<Connection> {
       // The server refuses in order, so this one is the last.
       const last = `nobody.may.${randomUUID()}`;
       nc.publish(last);
-      await vi.waitUntil(() => seen.delete(last), 5_000);
+      await vi.waitUntil(() => seen.delete(last), 10_000);
       return seen;
     },
     [Symbol.asyncDispose]: () => nc.close(),

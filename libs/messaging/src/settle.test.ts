@@ -88,7 +88,7 @@ test('a message that fails every try is dead-lettered after the last, and holds 
     const found = await deadLetters(nats);
     expect(found).toHaveLength(1);
     return found;
-  }, 5_000);
+  }, 10_000);
   expect(tries).toBe(1 + 3);
   expect(letters).toMatchObject([
     {
@@ -124,7 +124,7 @@ test('whatever stands in a message of an error, it is the message that is dead-l
     const found = await deadLetters(nats);
     expect(found).toHaveLength(1);
     return found;
-  }, 5_000);
+  }, 10_000);
   expect(letter).toMatchObject({ errorClass: 'HANDLER_FAILED', error: 'Error: HTTP 500', deliveries: 1 });
 });
 
@@ -148,7 +148,7 @@ test.for([
       const found = await deadLetters(nats);
       expect(found).toHaveLength(1);
       return found;
-    }, 5_000);
+    }, 10_000);
     expect(letters).toMatchObject([
       {
         errorClass: 'INVALID_MESSAGE',
@@ -158,7 +158,7 @@ test.for([
     ]);
     const good = report();
     await send(nats, good);
-    await vi.waitFor(() => expect(handled).toEqual([good.id]), 5_000);
+    await vi.waitFor(() => expect(handled).toEqual([good.id]), 10_000);
     await untilQuiet(nats);
   },
 );
@@ -262,7 +262,7 @@ test('an application that cannot be seen yet is waited for; one that never comes
     }),
   });
   await send(nats, late, never);
-  await vi.waitFor(() => expect(handled).toEqual([late.id]), 5_000);
+  await vi.waitFor(() => expect(handled).toEqual([late.id]), 10_000);
   await vi.waitFor(async () => {
     expect((await deadLetters(nats)).map(({ errorClass }) => errorClass)).toEqual(['UNKNOWN_APPLICATION']);
   }, 10_000);
@@ -438,6 +438,6 @@ test('a stopping worker hands back what it has not begun, at once', async ({ nat
     provisioning: { replicas: 1, ackWaitMs: 60_000 },
     handle: oneByOne(async ({ id }) => void next.push(id)),
   });
-  await vi.waitFor(() => expect(new Set([...begun, ...next])).toEqual(new Set(events.map(({ id }) => id))), 5_000);
+  await vi.waitFor(() => expect(new Set([...begun, ...next])).toEqual(new Set(events.map(({ id }) => id))), 10_000);
   expect(begun).toHaveLength(1);
 });

@@ -154,7 +154,7 @@ test('a row that somebody holds is waited for by nobody and done when it is free
     });
   const running = rotate(database, meanwhile);
   const left = async () => (await stored(database)).filter(({ ciphertext }) => keyIdOf(ciphertext) === 'old');
-  await vi.waitFor(async () => expect(await left()).toHaveLength(1), 5_000).finally(release.resolve);
+  await vi.waitFor(async () => expect(await left()).toHaveLength(1), 10_000).finally(release.resolve);
   await holding;
   expect((await running).worked).toBe(true);
   await expectAllUnder(database, after, 30);

@@ -47,7 +47,7 @@ test('an erasure waits for a replay that is under way, and takes back what it ha
       database.sql(),
     );
     expect(rows).toHaveLength(1);
-  }, 5_000);
+  }, 10_000);
   release.resolve();
   await Promise.all([replaying, erasing]);
   const { rows } = await sql`

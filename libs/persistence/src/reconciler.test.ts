@@ -79,10 +79,10 @@ test('a stranded application is given back; one that is young, queued or decided
 test('the next time comes later, each time twice as late', async ({ database }) => {
   await sql`update applications set status = 'REJECTED', version = 2 where status = 'PENDING'`.execute(database.sql());
   const id = await application(database);
-  const { reconciler, given } = reconciling(database, 100);
+  const { reconciler, sent } = reconciling(database, 100);
   await using _ = reconciler;
   for (const times of [1, 2, 3]) {
-    await vi.waitFor(() => expect(given).toHaveLength(times), 3_000);
+    await vi.waitFor(() => expect(sent).toHaveLength(times), 10_000);
     await sql`delete from outbox`.execute(database.sql());
   }
   const { rows } = await sql<{ times: number; wait: number }>`

@@ -15,6 +15,8 @@ export type RelayOptions = {
   isBrokerConnected: () => boolean;
   log: Logger;
   metrics: Registry;
+  /** about how often it looks by itself for what was left behind; 1 s by default */
+  sweepIntervalMs?: number;
 };
 
 /** Moves committed events from the outbox to the broker. */
@@ -30,13 +32,13 @@ export type Relay = AsyncDisposable & {
 
 /** most messages published directly and not yet acknowledged; beyond it the sweeper takes over */
 const maxInFlight = 2_000;
-const sweepIntervalMs = 1_000;
 /** younger rows are in the hands of whoever wrote them */
 const graceMs = 2_000;
 const sweepBatch = 500;
 const lowestId = '00000000-0000-0000-0000-000000000000';
 
-export function createRelay({ database, publishes, publish, isBrokerConnected, log, metrics }: RelayOptions): Relay {
+export function createRelay(options: RelayOptions): Relay {
+  const { database, publishes, publish, isBrokerConnected, log, metrics, sweepIntervalMs = 1_000 } = options;
   const ours = publishes.map((name) => `${events[name].subjectPrefix}.%`);
   const published = new Counter({
     name: 'prequal_outbox_published_total',

@@ -138,7 +138,7 @@ test('its process ends with the one that asks, and not with what ends the termin
   await delay(300);
   expect(isThere(pid)).toBe(true);
   asker.kill('SIGKILL');
-  await expect.poll(() => isThere(pid), { timeout: 5_000 }).toBe(false);
+  await expect.poll(() => isThere(pid)).toBe(false);
 });
 
 test('without a second try the one that goes on for ever fails, and those beside it do not', async () => {

@@ -85,7 +85,7 @@ describe.concurrent('a service process', () => {
     await using service = await running(serving());
     const { said, messages, output } = service;
     await said('listening');
-    await vi.waitUntil(() => messages.length > 0);
+    await vi.waitUntil(() => messages.length > 0, 10_000);
     const [{ listening }] = messages as [{ listening: string }];
     expect(listening).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     expect(output.stdout).toContain(`"url":"${listening}"`);

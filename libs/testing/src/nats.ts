@@ -72,7 +72,7 @@ export async function startTestNats(): Promise<TestNats> {
         await vi.waitFor(async () => {
           const left = (await connections()).map((connection) => connection.name);
           if (left.length > 0) throw new Error(`left NATS connections open: ${left.join(', ')}`);
-        }, 3_000);
+        }, 10_000);
       } finally {
         await server[Symbol.asyncDispose]();
         await rm(folder, { recursive: true, force: true });

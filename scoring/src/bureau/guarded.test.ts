@@ -184,7 +184,7 @@ describe('the breaker', () => {
       // Away: the breaker is open still.
       expect(await Promise.race([first, reached.promise])).toBe('reached');
       waiting.push(first);
-    }, 5_000);
+    }, 10_000);
     waiting.push(...Array.from({ length: 9 }, call));
     expect(await figure('prequal_bureau_breaker_state')).toBe(2);
     expect(asked()).toBe(1);
