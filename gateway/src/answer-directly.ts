@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { GraphQLError } from 'graphql';
-import { type GraphQLParams, processRegularResult, type YogaServerInstance } from 'graphql-yoga';
-import type { RequestContext, RequestFacts } from './context.ts';
-import { finished } from './graphql-plugin.ts';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import { type GraphQLParams, processRegularResult } from 'graphql-yoga';
+import type { RequestFacts } from './context.ts';
+import type { Graphql } from './create-graphql.ts';
 import { headerOf } from './http-request.ts';
 
 export type DirectType = 'application/json' | 'application/graphql-response+json';
@@ -21,7 +21,7 @@ export function directTypeOf(request: IncomingMessage): DirectType | undefined {
 
 /** Answers in one write. `sent` is the body, see `admit`. */
 export async function answerDirectly(
-  yoga: YogaServerInstance<RequestFacts, RequestContext>,
+  { answer }: Pick<Graphql, 'answer'>,
   { method, url = '' }: IncomingMessage,
   { sent, type }: { sent: GraphQLParams; type: DirectType },
   response: ServerResponse,
@@ -29,17 +29,18 @@ export async function answerDirectly(
 ): Promise<void> {
   // All that the plugins ask of a request.
   const request = { method, url } as Request;
-  // They add to it what they know.
-  const context = { ...facts } as RequestFacts & RequestContext;
-  let result: Awaited<ReturnType<typeof yoga.getResultForParams>>;
+  let result: ExecutionResult;
   try {
-    result = await yoga.getResultForParams({ params: sent, request }, context);
+    result = await answer(sent, request, facts);
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
     result = { errors: [error] };
   }
-  const answer = processRegularResult(finished(result) as never, { Response: Answer } as never, type);
-  const { text, status, headers } = answer as unknown as Answer;
+  const { text, status, headers } = processRegularResult(
+    result as never,
+    { Response: Answer } as never,
+    type,
+  ) as unknown as Answer;
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) }).end(text);
 }
 

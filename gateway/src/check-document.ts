@@ -1,13 +1,14 @@
-import { type InputIssue, validationFailed } from '@prequal/schema';
-import { checkField, checkInput, type Given } from '@prequal/schema/graphql';
+import { validationFailed } from '@prequal/schema';
+import { checkArgument, checkInput, type Given } from '@prequal/schema/graphql';
 import {
   type DocumentNode,
   type ExecutionArgs,
   type GraphQLArgument,
   GraphQLError,
+  type GraphQLInputType,
   type GraphQLSchema,
+  getOperationAST,
   isInputType,
-  Kind,
   type OperationDefinitionNode,
   separateOperations,
   specifiedRules,
@@ -40,33 +41,25 @@ export const validateDocument: typeof validate = (schema, document, rules = spec
 /** Every fault of the arguments and variables of the operation to be run, as one VALIDATION_FAILED; or none. */
 export function checkArguments(args: ExecutionArgs): GraphQLError[] {
   const { schema, document, operationName, variableValues } = args;
-  const operations = document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
-  const operation = operations.find((candidate) => operationName == null || candidate.name?.value === operationName);
+  const operation = getOperationAST(document, operationName);
   if (!operation) return [];
-  const variable = variablesOf(operation, variableValues ?? {});
-  const { arguments: used, variables: usedVariables } = inputsOf(schema, document, operation);
-  const unused = operation.variableDefinitions?.filter(({ variable: { name } }) => !usedVariables.has(name.value));
+  const { used, unused, defaults } = inputsOf(schema, document, operation);
+  const variable = variablesOf(variableValues ?? {}, defaults);
   const issues = [
-    ...used.flatMap(({ argument, node }) => checkField(argument, { form: 'literal', node, variable }, [argument.name])),
-    // graphql-js coerces these too, although nothing depends on them.
-    ...(unused ?? []).flatMap((definition): InputIssue[] => {
-      const type = typeFromAST(schema, definition.type);
-      const { value: name } = definition.variable.name;
-      return isInputType(type) ? checkInput(type, variable(name), [name]) : [];
-    }),
+    ...used.flatMap(({ argument, node }) => checkArgument(argument, { form: 'literal', node, variable })),
+    ...unused.flatMap(({ type, name }) => checkInput(type, variable(name), [name])),
   ];
   if (issues.length === 0) return [];
   const refusal = validationFailed(issues);
   return [new GraphQLError(refusal.message, { extensions: { code: refusal.code, ...refusal.details } })];
 }
 
+type Defaults = ReadonlyMap<string, ValueNode | undefined>;
+
 function variablesOf(
-  operation: OperationDefinitionNode,
   values: Readonly<Record<string, unknown>>,
+  defaults: Defaults,
 ): (name: string) => Given | undefined {
-  const defaults = new Map(
-    operation.variableDefinitions?.map((definition) => [definition.variable.name.value, definition.defaultValue]),
-  );
   return (name) => {
     if (Object.hasOwn(values, name)) return { form: 'json', value: values[name] };
     const node = defaults.get(name);
@@ -75,9 +68,11 @@ function variablesOf(
 }
 
 type Inputs = {
-  arguments: { argument: GraphQLArgument; node: ValueNode }[];
-  /** names of the variables that stand in them */
-  variables: Set<string>;
+  used: { argument: GraphQLArgument; node: ValueNode }[];
+  /** variables that stand in no argument: graphql-js coerces these too, although nothing depends on them */
+  unused: { type: GraphQLInputType; name: string }[];
+  /** of the variables, by their names */
+  defaults: Defaults;
 };
 
 // Documents are parsed once and kept, so what they say is found once as well.
@@ -87,17 +82,28 @@ const known = new WeakMap<OperationDefinitionNode, Inputs>();
 function inputsOf(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Inputs {
   const before = known.get(operation);
   if (before) return before;
-  const found: Inputs = { arguments: [], variables: new Set() };
+  const used: Inputs['used'] = [];
+  const usedVariables = new Set<string>();
   const types = new TypeInfo(schema);
   const collect = visitWithTypeInfo(types, {
     VariableDefinition: () => false,
-    Variable: ({ name }) => void found.variables.add(name.value),
+    Variable: ({ name }) => void usedVariables.add(name.value),
     Argument: ({ value }) => {
       const argument = types.getArgument();
-      if (argument) found.arguments.push({ argument, node: value });
+      if (argument) used.push({ argument, node: value });
     },
   });
   visit(separateOperations(document)[operation.name?.value ?? ''] ?? document, collect);
+  const variables = (operation.variableDefinitions ?? []).map(({ variable, type, defaultValue }) => {
+    return { name: variable.name.value, type: typeFromAST(schema, type), defaultValue };
+  });
+  const found = {
+    used,
+    unused: variables.flatMap(({ name, type }) =>
+      !usedVariables.has(name) && isInputType(type) ? [{ name, type }] : [],
+    ),
+    defaults: new Map(variables.map(({ name, defaultValue }) => [name, defaultValue])),
+  };
   known.set(operation, found);
   return found;
 }

@@ -35,8 +35,8 @@ export type RequestFacts = {
   address: string;
   /** what can be sent over the transport it came by */
   carries: { answers: boolean; streams: boolean };
-  /** fires when nobody waits for an answer any more */
-  gone: AbortSignal;
+  /** A signal that fires when nobody waits for an answer any more; made when it is asked for, few ask. */
+  gone: () => AbortSignal;
 };
 
 export type RequestContext = GraphQLContext & Omit<RequestFacts, 'viewer'>;
@@ -88,7 +88,7 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
     publishPolicy: (policy) => policies.publish(policy, analyst),
     setPolicyMode: (version, mode) => policies.setMode(version, mode, analyst),
     simulatePolicy: policies.simulate,
-    watchDecisions: (filter) => decisions.watch(filter, gone),
+    watchDecisions: (filter) => decisions.watch(filter, gone()),
     verifyDecision: async (id) => {
       const uuid = toUuid(id);
       if (uuid === undefined) throw unknownApplication();
@@ -100,7 +100,7 @@ export function createContext(useCases: UseCases, facts: RequestFacts): RequestC
       if (uuid === undefined) throw unknownApplication();
       const { feed, readStatus } = watching;
       const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
-      return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone);
+      return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone());
     },
   };
 }

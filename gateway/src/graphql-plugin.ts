@@ -1,22 +1,34 @@
 import { Refusal } from '@prequal/schema';
 import type { Logger } from '@prequal/service';
-import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError, type ParseOptions } from 'graphql';
-import { isAsyncIterable, type Plugin } from 'graphql-yoga';
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  execute,
+  GraphQLError,
+  type ParseOptions,
+} from 'graphql';
+import { isAsyncIterable, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { checkArguments } from './check-document.ts';
 import { toClientError, toClientResult, toRefusedError, withOwnStatus, withoutPan } from './client-errors.ts';
 import type { RequestContext, RequestFacts } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
+import type { KnownOperations } from './known-operations.ts';
 
 type ParseFunction = (source: string, options: ParseOptions) => DocumentNode;
 
-type Operation = { args: ExecutionArgs; setResultAndStopExecution: (result: ExecutionResult) => void };
-
-/** True when it may run; otherwise the operation ends with what is wrong with it. */
-function mayRun({ args, setResultAndStopExecution }: Operation, kind: 'answers' | 'streams'): boolean {
+/** What is wrong with an operation that is about to run; or nothing. */
+function faultsOf(args: ExecutionArgs, kind: 'answers' | 'streams'): GraphQLError[] {
   const { carries } = args.contextValue as RequestContext;
-  const errors = carries[kind] ? checkArguments(args) : [wrongTransport(kind)];
-  if (errors.length > 0) setResultAndStopExecution({ errors });
-  return errors.length === 0;
+  return carries[kind] ? checkArguments(args) : [wrongTransport(kind)];
+}
+
+/** Answers a query or a mutation whose document is sound, as its client is told it. */
+export async function answerOperation(args: ExecutionArgs, log: Logger): Promise<ExecutionResult> {
+  const errors = faultsOf(args, 'answers');
+  if (errors.length > 0) return { errors };
+  const { trace } = args.contextValue as RequestContext;
+  return toClientResult(await execute(args), trace, log);
 }
 
 function wrongTransport(kind: 'answers' | 'streams'): GraphQLError {
@@ -44,7 +56,11 @@ export function finished<Result>(result: Result): Result {
 }
 
 /** What holds for every operation on every transport: how input is checked and how errors are told. */
-export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestContext, RequestFacts> {
+export function prequalPlugin(
+  log: Logger,
+  gate: DocumentGate,
+  known: KnownOperations,
+): Plugin<RequestContext, RequestFacts> {
   return {
     // Before the document is looked at. On a WebSocket the socket itself is refused.
     onParams({ context: { viewer }, params, setParams, setResult }) {
@@ -65,18 +81,15 @@ export function prequalPlugin(log: Logger, gate: DocumentGate): Plugin<RequestCo
     onValidate({ setValidationFn }) {
       setValidationFn(gate.validate);
     },
-    onExecute(operation) {
-      if (!mayRun(operation, 'answers')) return undefined;
-      const { trace } = operation.args.contextValue;
-      return {
-        onExecuteDone({ result, setResult }) {
-          if (!isAsyncIterable(result)) setResult(toClientResult(result, trace, log));
-        },
-      };
+    onExecute({ args, setExecuteFn }) {
+      const { carries, params } = args.contextValue as RequestContext & YogaInitialContext;
+      if (carries.answers && params.query) known.keep(params.query, args);
+      setExecuteFn((sound: ExecutionArgs) => answerOperation(sound, log));
     },
-    onSubscribe(operation) {
-      if (!mayRun(operation, 'streams')) return undefined;
-      const { trace } = operation.args.contextValue;
+    onSubscribe({ args, setResultAndStopExecution }) {
+      const errors = faultsOf(args, 'streams');
+      if (errors.length > 0) return setResultAndStopExecution({ errors });
+      const { trace } = args.contextValue;
       return {
         onSubscribeResult({ result, setResult }) {
           if (!isAsyncIterable(result)) {

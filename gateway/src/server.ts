@@ -2,13 +2,12 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import { createServer as createTlsServer } from 'node:https';
 import { answerHealth, type Health, type Logger, listen, pathOf, type ServerTls, traceOf } from '@prequal/service';
 import { useServer } from 'graphql-ws/use/ws';
-import type { YogaServerInstance } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
 import type { Allowances } from './allowances.ts';
 import { answerDirectly, directTypeOf } from './answer-directly.ts';
 import { clientAddress } from './client-address.ts';
-import type { RequestContext, RequestFacts } from './context.ts';
+import type { Graphql } from './create-graphql.ts';
 import { cutInBatches } from './cut-in-batches.ts';
 import type { DocumentGate } from './document-gate.ts';
 import {
@@ -26,8 +25,6 @@ import { cutSlowClients, type SlowClientLimits } from './slow-clients.ts';
 import type { StreamPlaces } from './stream-limits.ts';
 import { atInstant, type Identify } from './viewer.ts';
 import { graphqlOverWebSocket, type SocketLimits } from './websocket.ts';
-
-type Yoga = YogaServerInstance<RequestFacts, RequestContext>;
 
 export type ServerOptions = {
   health: Health;
@@ -55,7 +52,7 @@ export type ServerOptions = {
 export type GatewayServer = AsyncDisposable & {
   url: string;
   /** From now on GraphQL is answered; before, it is refused with UNAVAILABLE. */
-  serve: (yoga: Yoga) => void;
+  serve: (graphql: Graphql) => void;
 };
 
 export const graphqlPath = '/graphql';
@@ -75,7 +72,7 @@ const handshakeLimitMs = 10_000;
 export async function serveGateway(options: ServerOptions): Promise<GatewayServer> {
   const { health, log } = options;
   const open = new Set<ServerResponse>();
-  let serving: { yoga: Yoga; sockets: { dispose: () => unknown } } | undefined;
+  let serving: { graphql: Graphql; sockets: { dispose: () => unknown } } | undefined;
   let stopping: Promise<void> | undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -108,9 +105,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       // Proxies that buffer would hold back a status until the stream ends.
       response.setHeader('x-accel-buffering', 'no');
     }
-    const gone = new AbortController();
-    // With a reason of ours: the default one is an exception, and taking its stack costs more than all the rest.
-    response.once('close', () => gone.abort('closed'));
+    const gone = closedSignal(response);
     const synthetic = options.isSynthetic(request);
     const { viewer, expiresAtMs } = await options.identify(headerOf(request, 'authorization'), {
       isTrusted: synthetic,
@@ -118,13 +113,13 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     if (expiresAtMs !== undefined) {
       // Only what streams can outlive its token. A cut stream is resumed, one that ends is taken for complete.
       const streams = /event-stream|multipart/.test(headerOf(request, 'accept') ?? '');
-      atInstant(expiresAtMs, gone.signal, () => (streams || response.headersSent) && response.destroy());
+      atInstant(expiresAtMs, gone(), () => (streams || response.headersSent) && response.destroy());
     }
-    const facts = { trace, viewer, synthetic, address, carries, gone: gone.signal };
+    const facts = { trace, viewer, synthetic, address, carries, gone };
     const type = pathOf(request) === graphqlPath ? directTypeOf(request) : undefined;
     const { sent } = admitted;
-    if (type && sent) return answerDirectly(serving.yoga, request, { sent, type }, response, facts);
-    await serving.yoga.handle(Object.assign(request, { body }), response, facts);
+    if (type && sent) return answerDirectly(serving.graphql, request, { sent, type }, response, facts);
+    await serving.graphql.yoga.handle(Object.assign(request, { body }), response, facts);
   }
 
   const server = createDoor(options.tls, (request, response) => {
@@ -179,10 +174,10 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
 
   return {
     url,
-    serve: (yoga) => {
+    serve: (graphql) => {
       serving = {
-        yoga,
-        sockets: useServer(graphqlOverWebSocket(yoga, options), sockets),
+        graphql,
+        sockets: useServer(graphqlOverWebSocket(graphql.yoga, options), sockets),
       };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
@@ -194,6 +189,20 @@ function createDoor(tls: ServerTls | undefined, answer: RequestListener) {
   const { cert, key, clientCa } = tls;
   const mutual = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
   return createTlsServer({ cert, key, ...mutual, minVersion: 'TLSv1.2', handshakeTimeout: handshakeLimitMs }, answer);
+}
+
+/** The signal that a response is closed, made at the first call. */
+function closedSignal(response: ServerResponse): () => AbortSignal {
+  let made: AbortSignal | undefined;
+  return () => {
+    if (made) return made;
+    const closed = new AbortController();
+    made = closed.signal;
+    if (response.closed) closed.abort('closed');
+    // With a reason of ours: the default one is an exception, and taking its stack costs more than all the rest.
+    else response.once('close', () => closed.abort('closed'));
+    return made;
+  };
 }
 
 function isEventStream(response: ServerResponse): boolean {

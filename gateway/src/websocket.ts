@@ -80,7 +80,7 @@ export function graphqlOverWebSocket(
         synthetic: false,
         address,
         carries: { answers: false, streams: true },
-        gone,
+        gone: () => gone,
       };
       const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped(facts);
       try {

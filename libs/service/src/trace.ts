@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { containsPan } from '@prequal/schema';
 
 /** What one piece of work belongs to; it crosses every process in messages, headers and logs. */
@@ -15,22 +15,34 @@ const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([
 
 /**
  * The trace of a request: what the client named when it is well formed (anything else could forge log
- * lines or carry personal data, and is replaced), or a new one.
+ * lines or carry personal data), or else its trace id.
  */
 export function traceOf(headers: { correlationId: string | undefined; traceparent: string | undefined }): Trace {
   const { correlationId: named, traceparent } = headers;
   const usable = named !== undefined && correlationPattern.test(named) && !containsPan(named);
-  return { correlationId: usable ? named : randomHex(), traceparent: childOf(traceparent) };
+  const child = childOf(traceparent);
+  return { correlationId: usable ? named : traceIdOf(child), traceparent: child };
 }
 
 /** The traceparent of a new span below `parent`, or of a new sampled trace when there is none. */
 export function childOf(parent: string | undefined): string {
   const match = parent === undefined ? null : traceparentPattern.exec(parent);
-  const traceId = match?.[1] ?? randomHex();
-  return `00-${traceId}-${randomHex().slice(0, 16)}-${match?.[2] ?? '01'}`;
+  return `00-${match?.[1] ?? randomHex(16)}-${randomHex(8)}-${match?.[2] ?? '01'}`;
 }
 
-/** 32 digits, 122 bits of chance. Node keeps some UUIDs ready, where bytes cost a call to the system each time. */
-function randomHex(): string {
-  return randomUUID().replaceAll('-', '');
+function traceIdOf(traceparent: string): string {
+  return traceparent.slice(3, 35);
+}
+
+// Asked for at a time, since each call to the system takes longer than all that a span needs.
+const pool = Buffer.alloc(4_096);
+let taken = pool.length;
+
+function randomHex(bytes: number): string {
+  if (taken + bytes > pool.length) {
+    randomFillSync(pool);
+    taken = 0;
+  }
+  taken += bytes;
+  return pool.toString('hex', taken - bytes, taken);
 }
