@@ -20,7 +20,6 @@ await run(async (env): Promise<Service> => {
     health: { dependencies: [], isServing: () => true, metrics: createMetrics('gateway') },
     tls: undefined,
     ...doorOptions(config),
-    gate,
     identify: identifyBy(config, log),
     log,
   });

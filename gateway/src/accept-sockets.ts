@@ -1,9 +1,9 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Logger, pathOf } from '@prequal/service';
-import type { WebSocket, WebSocketServer } from 'ws';
-import { createAllowances } from './allowances.ts';
+import type { Server, WebSocket } from 'ws';
 import { clientAddress } from './client-address.ts';
+import type { ClientSocket } from './client-socket.ts';
 import { headerOf } from './http-request.ts';
 import type { StreamPlaces } from './stream-limits.ts';
 
@@ -19,51 +19,60 @@ export type SocketRules = {
 
 /** Clients connect again, later. */
 const tryAgainLater = 1013;
+const paceWindowMs = 1_000;
 
 /** Everything that is decided before there is a socket, and the pace of what comes over it. */
-export function acceptSockets(server: Server, sockets: WebSocketServer, rules: SocketRules): void {
+export function acceptSockets(server: HttpServer, sockets: Server<typeof ClientSocket>, rules: SocketRules): void {
   const { path, isOpen, places, log } = rules;
+  const onError = (error: Error) => log.debug({ err: error }, 'a WebSocket client broke the protocol');
+  // Shared by all sockets.
+  function countMessage(this: WebSocket): void {
+    const socket = this as ClientSocket;
+    const now = performance.now();
+    if (now >= socket.windowEndsAt) {
+      socket.windowEndsAt = now + paceWindowMs;
+      socket.messagesLeft = rules.maxMessagesPerSecond;
+    }
+    socket.messagesLeft -= 1;
+    if (socket.messagesLeft >= 0) return;
+    // What it sends until it is gone is not looked at any more.
+    socket.removeAllListeners('message');
+    socket.removeAllListeners('ping');
+    socket.close(tryAgainLater, 'Too many messages a second. Connect again and send fewer.');
+  }
+
   server.on('upgrade', (request, socket, head) => {
-    socket.on('error', () => socket.destroy());
+    socket.on('error', destroy);
     if (pathOf(request) !== path) return refuse(socket, '404 Not Found');
     if (!isOpen()) return refuse(socket, '503 Service Unavailable', 1);
     if (!isAllowedOrigin(request, rules.allowedOrigins)) return refuse(socket, '403 Forbidden');
-    const place = places.enter(clientAddress(request, rules.trustedProxies), 'socket');
+    const address = clientAddress(request, rules.trustedProxies);
+    const place = places.enter(address, 'socket');
     if (typeof place !== 'function') {
       const status = place.reason === 'all' ? '503 Service Unavailable' : '429 Too Many Requests';
       return refuse(socket, status, place.retryAfterSeconds);
     }
     socket.once('close', place);
     sockets.handleUpgrade(request, socket, head, (opened) => {
-      limitPace(opened, rules.maxMessagesPerSecond);
-      keepQuiet(opened);
-      sockets.emit('connection', opened, request);
+      opened.on('message', countMessage);
+      opened.on('ping', countMessage);
+      opened.handshake = {
+        address,
+        authorization: headerOf(request, 'authorization'),
+        correlationId: headerOf(request, 'x-correlation-id'),
+        traceparent: headerOf(request, 'traceparent'),
+      };
+      // The request itself, which would stay as long as the socket, is not handed on.
+      sockets.emit('connection', opened, undefined);
       // The library would print a client's protocol error on the console. ws has closed the socket by then.
       opened.removeAllListeners('error');
-      opened.on('error', (error) => log.debug({ err: error }, 'a WebSocket client broke the protocol'));
+      opened.on('error', onError);
     });
   });
 }
 
-function limitPace(socket: WebSocket, maxPerSecond: number): void {
-  const pace = createAllowances(maxPerSecond, 1_000);
-  const count = () => {
-    if (pace.take('')) return;
-    // What it sends until it is gone is not looked at any more.
-    socket.removeAllListeners('message');
-    socket.removeAllListeners('ping');
-    socket.close(tryAgainLater, 'Too many messages a second. Connect again and send fewer.');
-  };
-  socket.on('message', count);
-  socket.on('ping', count);
-}
-
-/** What could not be written was for a socket that is gone, as its close tells; the library would print each time. */
-function keepQuiet(socket: WebSocket): void {
-  const send = socket.send.bind(socket) as (data: string, sent: () => void) => void;
-  socket.send = (data: unknown, sent?: unknown) => {
-    send(data as string, () => typeof sent === 'function' && sent());
-  };
+function destroy(this: Duplex): void {
+  this.destroy();
 }
 
 /** Before the upgrade: a page of another origin must not open a socket in its visitor's name. */

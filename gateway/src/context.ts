@@ -1,5 +1,13 @@
-import { isStaff, Refusal, type Viewer } from '@prequal/schema';
-import type { GraphQLContext } from '@prequal/schema/graphql';
+import { type DeadLetterState, isStaff, type PolicyMode, Refusal, type Viewer } from '@prequal/schema';
+import type {
+  ApplicationFilter,
+  DecisionFilter,
+  GraphQLContext,
+  PageRequest,
+  ReviewResolution,
+  SimulationRequest,
+  SubmitApplicationInput,
+} from '@prequal/schema/graphql';
 import type { Trace } from '@prequal/service';
 import type { Audit } from './audit.ts';
 import type { DeadLetters } from './dead-letters.ts';
@@ -39,70 +47,131 @@ export type RequestFacts = {
   gone: () => AbortSignal;
 };
 
-export type RequestContext = GraphQLContext & Omit<RequestFacts, 'viewer'>;
-
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
-/** The port of one request: what its resolvers may ask for. */
-export function createContext(useCases: UseCases, facts: RequestFacts): RequestContext {
-  const { submitApplication, reader, watching, listApplications, reviews, deadLetters, decisions, policies, audit } =
-    useCases;
-  const { viewer, trace, synthetic, address, gone } = facts;
-  // The transports have answered before; this is for the one that forgets.
-  if (viewer instanceof Refusal) throw viewer;
-  const sight = sightOf(viewer);
-  const operator = `operator:${sight.subject}`;
-  const analyst = `analyst:${sight.subject}`;
-  const person = { subject: sight.subject ?? '', trace };
-  /** Does it with an id that exists in this form, and answers the application as it is then. */
-  const changed = async (id: string, change: (uuid: string) => Promise<void>) => {
+/** The port of one operation: what its resolvers may ask for. A class, since every watcher keeps one. */
+export class OperationContext implements GraphQLContext {
+  readonly viewer: Viewer;
+  readonly facts: RequestFacts;
+  readonly #useCases: UseCases;
+
+  constructor(useCases: UseCases, facts: RequestFacts) {
+    // The transports have answered before; this is for the one that forgets.
+    if (facts.viewer instanceof Refusal) throw facts.viewer;
+    this.viewer = facts.viewer;
+    this.facts = facts;
+    this.#useCases = useCases;
+  }
+
+  submitApplication(input: SubmitApplicationInput) {
+    const { trace, synthetic, address } = this.facts;
+    return this.#useCases.submitApplication({ input, owner: this.#sight.subject, address, trace, synthetic });
+  }
+
+  async findApplication(id: string) {
     const uuid = toUuid(id);
-    if (uuid === undefined) throw unknownApplication();
+    return uuid === undefined ? undefined : this.#useCases.reader.findApplication({ id: uuid, ...this.#sight });
+  }
+
+  findHistory(id: string) {
+    return this.#useCases.reader.findHistory(id);
+  }
+
+  findDecision(id: string) {
+    return this.#useCases.reader.findDecision(id);
+  }
+
+  async findReview(id: string) {
+    return isStaff(this.viewer) ? this.#useCases.reviews.findReview(id) : undefined;
+  }
+
+  listApplications(filter: ApplicationFilter, page: PageRequest) {
+    return this.#useCases.listApplications(filter, page, 'newest first');
+  }
+
+  listReviews(page: PageRequest) {
+    return this.#useCases.listApplications({ statuses: ['MANUAL_REVIEW'] }, page, 'oldest first');
+  }
+
+  listDeadLetters(state: DeadLetterState | undefined, page: PageRequest) {
+    return this.#useCases.deadLetters.list(state, page);
+  }
+
+  async replayDeadLetter(id: string) {
+    return this.#useCases.deadLetters.replay(knownId(id), `operator:${this.#sight.subject}`);
+  }
+
+  async discardDeadLetter(id: string, reason: string) {
+    return this.#useCases.deadLetters.discard(knownId(id), `operator:${this.#sight.subject}`, reason);
+  }
+
+  claimReview(id: string) {
+    return this.#changed(id, (uuid) => this.#useCases.reviews.claimReview(uuid, this.#person));
+  }
+
+  resolveReview(resolution: ReviewResolution) {
+    return this.#changed(resolution.applicationId, (uuid) =>
+      this.#useCases.reviews.resolveReview({ ...resolution, applicationId: uuid }, this.#person),
+    );
+  }
+
+  listPolicies() {
+    return this.#useCases.policies.list();
+  }
+
+  publishPolicy(policy: { version: string; document: string }) {
+    return this.#useCases.policies.publish(policy, `analyst:${this.#sight.subject}`);
+  }
+
+  setPolicyMode(version: string, mode: PolicyMode) {
+    return this.#useCases.policies.setMode(version, mode, `analyst:${this.#sight.subject}`);
+  }
+
+  simulatePolicy(request: SimulationRequest) {
+    return this.#useCases.policies.simulate(request);
+  }
+
+  async verifyDecision(id: string) {
+    return this.#useCases.audit.verifyDecision(knownApplication(id));
+  }
+
+  eraseApplicant(id: string, reason: string) {
+    return this.#changed(id, (uuid) => this.#useCases.audit.eraseApplicant(uuid, reason, this.#person));
+  }
+
+  async watchApplication(id: string, afterVersion: number | undefined) {
+    const { feed, readStatus } = this.#useCases.watching;
+    const sight = this.#sight;
+    const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
+    return watchApplication({ feed, readStatus: readInSight }, knownApplication(id), afterVersion, this.facts.gone());
+  }
+
+  watchDecisions(filter: DecisionFilter) {
+    return this.#useCases.decisions.watch(filter, this.facts.gone());
+  }
+
+  get #sight() {
+    return sightOf(this.viewer);
+  }
+
+  get #person() {
+    return { subject: this.#sight.subject ?? '', trace: this.facts.trace };
+  }
+
+  /** Does it with an id that exists in this form, and answers the application as it is then. */
+  async #changed(id: string, change: (uuid: string) => Promise<void>) {
+    const uuid = knownApplication(id);
     await change(uuid);
-    const application = await reader.findApplication({ id: uuid, ...sight });
+    const application = await this.#useCases.reader.findApplication({ id: uuid, ...this.#sight });
     if (!application) throw unknownApplication();
     return application;
-  };
-  return {
-    ...facts,
-    viewer,
-    submitApplication: (input) => submitApplication({ input, owner: sight.subject, address, trace, synthetic }),
-    findApplication: async (id) => {
-      const uuid = toUuid(id);
-      return uuid === undefined ? undefined : reader.findApplication({ id: uuid, ...sight });
-    },
-    findHistory: reader.findHistory,
-    findDecision: reader.findDecision,
-    findReview: async (id) => (isStaff(viewer) ? reviews.findReview(id) : undefined),
-    listApplications: (filter, page) => listApplications(filter, page, 'newest first'),
-    listReviews: (page) => listApplications({ statuses: ['MANUAL_REVIEW'] }, page, 'oldest first'),
-    listDeadLetters: deadLetters.list,
-    replayDeadLetter: async (id) => deadLetters.replay(knownId(id), operator),
-    discardDeadLetter: async (id, reason) => deadLetters.discard(knownId(id), operator, reason),
-    claimReview: (id) => changed(id, (uuid) => reviews.claimReview(uuid, person)),
-    resolveReview: (resolution) =>
-      changed(resolution.applicationId, (uuid) =>
-        reviews.resolveReview({ ...resolution, applicationId: uuid }, person),
-      ),
-    listPolicies: policies.list,
-    publishPolicy: (policy) => policies.publish(policy, analyst),
-    setPolicyMode: (version, mode) => policies.setMode(version, mode, analyst),
-    simulatePolicy: policies.simulate,
-    watchDecisions: (filter) => decisions.watch(filter, gone()),
-    verifyDecision: async (id) => {
-      const uuid = toUuid(id);
-      if (uuid === undefined) throw unknownApplication();
-      return audit.verifyDecision(uuid);
-    },
-    eraseApplicant: (id, reason) => changed(id, (uuid) => audit.eraseApplicant(uuid, reason, person)),
-    watchApplication: async (id, afterVersion) => {
-      const uuid = toUuid(id);
-      if (uuid === undefined) throw unknownApplication();
-      const { feed, readStatus } = watching;
-      const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
-      return watchApplication({ feed, readStatus: readInSight }, uuid, afterVersion, gone());
-    },
-  };
+  }
+}
+
+function knownApplication(id: string): string {
+  const uuid = toUuid(id);
+  if (uuid === undefined) throw unknownApplication();
+  return uuid;
 }
 
 function knownId(id: string): string {

@@ -2,13 +2,15 @@ import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { Refusal } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import type { Logger } from '@prequal/service';
-import type { ExecutionArgs, ExecutionResult } from 'graphql';
+import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
+import type { SubscribePayload } from 'graphql-ws';
 import { createYoga, type GraphiQLOptions, type GraphQLParams, type YogaServerInstance } from 'graphql-yoga';
 import type { GatewayConfig } from './config.ts';
-import { createContext, type RequestContext, type RequestFacts, type UseCases } from './context.ts';
+import { OperationContext, type RequestFacts, type UseCases } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
-import { answerOperation, finished, prequalPlugin } from './graphql-plugin.ts';
+import { finished, prequalPlugin } from './graphql-plugin.ts';
 import { createKnownOperations } from './known-operations.ts';
+import { answerOperation, type Operation, streamOperation } from './run-operation.ts';
 import { graphqlPath } from './server.ts';
 
 type GraphqlParts = {
@@ -20,25 +22,43 @@ type GraphqlParts = {
   log: Logger;
 };
 
-/** The schema as the door serves it. */
+/** The schema as the door serves it. Whatever the transport, operations are run by `answerOperation` and `streamOperation`. */
 export type Graphql = {
-  /** on every transport, and every request that is in any way unusual */
-  yoga: YogaServerInstance<RequestFacts, RequestContext>;
+  /** any request over HTTP, also an unusual one */
+  yoga: YogaServerInstance<RequestFacts, object>;
   /**
    * The answer to one JSON POST, without what the library does for web-standard requests. An operation that has run
    * before begins at once: what depends on its document alone was looked at then, by the library and its plugins.
    */
   answer: (params: GraphQLParams, request: Request, facts: RequestFacts) => Promise<ExecutionResult>;
+  /** What is to be run for a client of a WebSocket; or why nothing is. */
+  prepare: (params: SocketParams, facts: RequestFacts) => Operation | readonly GraphQLError[];
+  run: (operation: Operation) => ReturnType<typeof answerOperation>;
+  stream: (operation: Operation) => ReturnType<typeof streamOperation>;
 };
+
+type SocketParams = Pick<SubscribePayload, 'query' | 'variables' | 'operationName' | 'extensions'>;
 
 export function createGraphql(parts: GraphqlParts): Graphql {
   const { config, useCases, gate, log } = parts;
   const known = createKnownOperations();
-  const yoga = createYoga<RequestFacts, RequestContext>({
-    schema: createSchema({ demandsConsent: config.CONSENT_REQUIRED === 'on' }),
+  const schema = createSchema({ demandsConsent: config.CONSENT_REQUIRED === 'on' });
+  const run = (operation: Operation) => answerOperation(operation, log);
+  const stream = (operation: Operation) => streamOperation(operation, log);
+  const forCaller = (sound: ExecutionArgs, facts: RequestFacts): Operation => {
+    return { ...sound, contextValue: new OperationContext(useCases, facts) };
+  };
+  const yoga = createYoga<RequestFacts>({
+    schema,
     graphqlEndpoint: graphqlPath,
-    context: (facts) => createContext(useCases, facts),
-    plugins: [prequalPlugin(log, gate, known)],
+    plugins: [
+      prequalPlugin({
+        gate,
+        keep: (query, sound) => query !== undefined && known.keep(query, sound),
+        answer: (sound) => run(forCaller(sound, sound.contextValue as RequestFacts)),
+        stream: (sound) => stream(forCaller(sound, sound.contextValue as RequestFacts)),
+      }),
+    ],
     graphiql: config.NODE_ENV === 'production' ? false : parts.graphiql,
     renderGraphiQL,
     landingPage: false,
@@ -50,23 +70,44 @@ export function createGraphql(parts: GraphqlParts): Graphql {
   });
 
   /** The operation that is asked for, if it is known and everything else about the request is usual. */
-  function begun(params: GraphQLParams, facts: RequestFacts): ExecutionArgs | undefined {
+  function knownOperation(params: GraphQLParams, facts: RequestFacts): Operation | undefined {
     if (facts.viewer instanceof Refusal || !isUsual(params)) return undefined;
     const query = gate.admit(params);
     const operation = typeof query === 'string' ? known.find(query, params.operationName) : undefined;
-    if (!operation) return undefined;
-    return { ...operation, variableValues: params.variables, contextValue: createContext(useCases, facts) };
+    if (!operation || operation.streams) return undefined;
+    return forCaller({ ...operation, variableValues: params.variables }, facts);
+  }
+
+  /** As the library does it for requests; throws as it does. */
+  function readDocument(query: string, operationName: string | null | undefined, facts: RequestFacts) {
+    const { parse, validate } = yoga.getEnveloped(facts);
+    const document = parse(query);
+    const errors = validate(schema, document);
+    if (errors.length > 0) return errors;
+    const sound = { schema, document, operationName };
+    known.keep(query, sound);
+    return sound;
   }
 
   return {
     yoga,
     answer: async (params, request, facts) => {
-      const operation = begun(params, facts);
-      if (operation) return finished(await answerOperation(operation, log));
+      const operation = knownOperation(params, facts);
+      if (operation) return finished(await run(operation));
       // The plugins add to it what they know.
-      const context = { ...facts } as RequestFacts & RequestContext;
+      const context = { ...facts };
       return finished((await yoga.getResultForParams({ params, request }, context)) as ExecutionResult);
     },
+    prepare: (params, facts) => {
+      const query = gate.admit(params);
+      if (query instanceof GraphQLError) return [query];
+      const { operationName, variables } = params;
+      const sound = known.find(query, operationName) ?? readDocument(query, operationName, facts);
+      if (!('document' in sound)) return sound;
+      return forCaller({ ...sound, variableValues: variables }, facts);
+    },
+    run,
+    stream,
   };
 }
 

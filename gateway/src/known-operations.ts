@@ -1,23 +1,29 @@
-import type { ExecutionArgs } from 'graphql';
+import { type ExecutionArgs, getOperationAST } from 'graphql';
 import { LRUCache } from 'lru-cache';
 
 /** All that depends on an operation's document alone, once it was found sound. */
-export type KnownOperation = Pick<ExecutionArgs, 'schema' | 'document' | 'operationName'>;
+export type KnownOperation = Pick<ExecutionArgs, 'schema' | 'document' | 'operationName'> & { streams: boolean };
 
 export type KnownOperations = {
   find: (query: string, operationName: string | null | undefined) => KnownOperation | undefined;
-  keep: (query: string, operation: KnownOperation) => void;
+  /** Only what was parsed and validated may be kept; what names no operation of its document is not. */
+  keep: (query: string, sound: ExecutionArgs) => void;
 };
 
 /** as many as the library keeps of parsed documents */
 const maxKept = 1_024;
 
-/** Remembers queries and mutations that have been parsed, validated and begun, by their text and name. */
+/** Remembers operations whose documents have been parsed and validated, by their text and name. */
 export function createKnownOperations(): KnownOperations {
   const known = new LRUCache<string, KnownOperation>({ max: maxKept });
   return {
     find: (query, operationName) => known.get(keyOf(query, operationName)),
-    keep: (query, operation) => void known.set(keyOf(query, operation.operationName), operation),
+    keep: (query, { schema, document, operationName }) => {
+      const kind = getOperationAST(document, operationName)?.operation;
+      if (kind === undefined) return;
+      const operation = { schema, document, operationName, streams: kind === 'subscription' };
+      known.set(keyOf(query, operationName), operation);
+    },
   };
 }
 

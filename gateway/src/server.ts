@@ -7,9 +7,9 @@ import { acceptSockets } from './accept-sockets.ts';
 import type { Allowances } from './allowances.ts';
 import { answerDirectly, directTypeOf } from './answer-directly.ts';
 import { clientAddress } from './client-address.ts';
+import { ClientSocket } from './client-socket.ts';
 import type { Graphql } from './create-graphql.ts';
 import { cutInBatches } from './cut-in-batches.ts';
-import type { DocumentGate } from './document-gate.ts';
 import {
   admit,
   carriedBy,
@@ -20,6 +20,7 @@ import {
   sendRefusal,
   tooManyRequests,
 } from './http-request.ts';
+import { keepAlive } from './keep-alive.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { cutSlowClients, type SlowClientLimits } from './slow-clients.ts';
 import type { StreamPlaces } from './stream-limits.ts';
@@ -37,7 +38,6 @@ export type ServerOptions = {
   allowedOrigins: readonly string[];
   trustedProxies: number;
   hasGraphiql: boolean;
-  gate: DocumentGate;
   /** by address, for requests over HTTP and operations over WebSocket together */
   requests: Allowances;
   places: StreamPlaces;
@@ -61,6 +61,8 @@ export const graphqlPath = '/graphql';
 const goingAway = 1001;
 /** a request that was accepted before the stop is given this long to be answered */
 const drainLimitMs = 5_000;
+/** what is silent for longer is closed by many a proxy, and a client that is gone is noticed within two of them */
+const pingPeriodMs = 12_000;
 /** a client that has not shown who it is by then is cut */
 const handshakeLimitMs = 10_000;
 
@@ -131,7 +133,11 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       response.destroy();
     });
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: options.sockets.maxFrameBytes });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: options.sockets.maxFrameBytes,
+    WebSocket: ClientSocket,
+  });
   acceptSockets(server, sockets, {
     path: graphqlPath,
     isOpen: () => !stopping && serving !== undefined,
@@ -141,6 +147,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     trustedProxies: options.trustedProxies,
     log,
   });
+  const beat = keepAlive(() => sockets.clients, pingPeriodMs);
   const slowness = cutSlowClients(options.slowClients, function* () {
     for (const socket of sockets.clients) {
       yield { client: socket, waitingBytes: socket.bufferedAmount, cut: () => socket.terminate() };
@@ -153,6 +160,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
 
   async function stop(): Promise<void> {
     slowness[Symbol.dispose]();
+    beat[Symbol.dispose]();
     const closed = new Promise((resolve) => server.close(resolve));
     // A connection that has been answered is kept for the next request; there is none to come.
     const idle = setInterval(() => server.closeIdleConnections(), 50);
@@ -177,7 +185,8 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     serve: (graphql) => {
       serving = {
         graphql,
-        sockets: useServer(graphqlOverWebSocket(graphql.yoga, options), sockets),
+        // Kept alive by ourselves: the library makes timers for each socket.
+        sockets: useServer(graphqlOverWebSocket(graphql, options), sockets, 0),
       };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),

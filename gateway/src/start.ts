@@ -85,7 +85,6 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
       },
       tls: gatewayTls(config),
       ...atTheDoor,
-      gate,
       identify: identifyBy(config, log),
       log,
     }),

@@ -1,20 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import { Refusal, type Viewer } from '@prequal/schema';
 import { traceOf } from '@prequal/service';
-import { type ExecutionArgs, type execute, GraphQLError, type subscribe } from 'graphql';
+import { GraphQLError } from 'graphql';
 import type { ServerOptions } from 'graphql-ws';
 import type { Extra } from 'graphql-ws/use/ws';
-import type { YogaServerInstance } from 'graphql-yoga';
-import type { WebSocket } from 'ws';
 import type { Allowances } from './allowances.ts';
-import { clientAddress } from './client-address.ts';
 import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
-import type { RequestContext, RequestFacts } from './context.ts';
-import type { DocumentGate } from './document-gate.ts';
+import type { ClientSocket, Handshake, Session } from './client-socket.ts';
+import type { RequestFacts } from './context.ts';
+import type { Graphql } from './create-graphql.ts';
 import { type HttpRefusal, tooManyRequests } from './http-request.ts';
+import type { Operation } from './run-operation.ts';
 import { atInstant, type Identify } from './viewer.ts';
-
-type Enveloped = { execute: typeof execute; subscribe: typeof subscribe };
 
 /** Clients may connect again, and do well to get a new token first. */
 const forbidden = 4403;
@@ -27,26 +24,23 @@ export type SocketLimits = { maxSubscriptions: number; initTimeoutMs: number };
 
 export type SocketOptions = {
   identify: Identify;
-  gate: DocumentGate;
   /** operations by address */
   requests: Allowances;
-  trustedProxies: number;
   sockets: SocketLimits;
 };
 
-/** GraphQL over WebSocket (graphql-transport-ws) with the very functions and plugins that serve HTTP. */
+/** GraphQL over WebSocket (graphql-transport-ws) with the very functions that serve HTTP. */
 export function graphqlOverWebSocket(
-  yoga: YogaServerInstance<RequestFacts, RequestContext>,
-  { identify, gate, requests, trustedProxies, sockets: limits }: SocketOptions,
+  graphql: Graphql,
+  { identify, requests, sockets: limits }: SocketOptions,
 ): ServerOptions<Record<string, unknown>, Extra> {
   return {
     connectionInitWaitTimeout: limits.initTimeoutMs,
-    execute: (args) => enveloped(args).execute(args),
-    subscribe: (args) => enveloped(args).subscribe(args),
-    onConnect: async ({ extra: { socket, request }, connectionParams }) => {
-      const { viewer, expiresAtMs } = await identify(
-        connectionParams?.['authorization'] ?? request.headers.authorization,
-      );
+    execute: (operation) => graphql.run(operation as Operation),
+    subscribe: (operation) => graphql.stream(operation as Operation),
+    onConnect: async ({ extra, connectionParams }) => {
+      const { socket, handshake } = socketOf(extra);
+      const { viewer, expiresAtMs } = await identify(connectionParams?.['authorization'] ?? handshake.authorization);
       if (viewer instanceof Refusal) {
         socket.close(viewer.code === 'UNAVAILABLE' ? tryAgainLater : forbidden, viewer.message);
         return false;
@@ -62,19 +56,18 @@ export function graphqlOverWebSocket(
       return true;
     },
     onSubscribe: async ({ extra, connectionParams, subscriptions }, _id, payload) => {
-      const { viewer, gone } = sessionOf(extra.socket);
+      const { session, handshake } = socketOf(extra);
+      if (!session) throw new Error('an operation on a socket that nobody has identified');
+      const { viewer, gone } = session;
+      const { address } = handshake;
       if (viewer instanceof Refusal) return [withoutHttp(toRefusedError(viewer))];
       // Itself included.
       if (Object.keys(subscriptions).length > limits.maxSubscriptions) return [tooMany(limits.maxSubscriptions)];
-      const address = clientAddress(extra.request, trustedProxies);
       if (!requests.take(address)) return [asGraphQLError(tooManyRequests(requests.msLeft()))];
-      const query = gate.admit(payload);
-      if (query instanceof GraphQLError) return [withoutHttp(query)];
       const facts: RequestFacts = {
         trace: traceOf({
-          correlationId:
-            text(connectionParams?.['x-correlation-id']) ?? text(extra.request.headers['x-correlation-id']),
-          traceparent: text(extra.request.headers['traceparent']),
+          correlationId: text(connectionParams?.['x-correlation-id']) ?? handshake.correlationId,
+          traceparent: handshake.traceparent,
         }),
         viewer,
         synthetic: false,
@@ -82,20 +75,9 @@ export function graphqlOverWebSocket(
         carries: { answers: false, streams: true },
         gone: () => gone,
       };
-      const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped(facts);
       try {
-        const document = parse(query);
-        const errors = validate(schema, document);
-        if (errors.length > 0) return errors.map(withoutPan).map(withoutHttp);
-        const args: ExecutionArgs = {
-          schema,
-          document,
-          operationName: payload.operationName ?? null,
-          variableValues: payload.variables ?? {},
-          contextValue: await contextFactory(),
-          rootValue: { execute, subscribe },
-        };
-        return args;
+        const prepared = graphql.prepare(payload, facts);
+        return 'document' in prepared ? prepared : prepared.map(withoutPan).map(withoutHttp);
       } catch (error) {
         // A throw would close the whole socket, with every other stream on it.
         return [withoutHttp(withoutPan(error instanceof GraphQLError ? error : unreadable()))];
@@ -113,31 +95,22 @@ function asGraphQLError({ code, message, details }: HttpRefusal): GraphQLError {
   return new GraphQLError(message, { extensions: { code, ...details } });
 }
 
-/** Who a socket belongs to, for all operations it carries, and the signal that it is closed. */
-type Session = { viewer: Viewer | Refusal; gone: AbortSignal };
-
-const sessions = new WeakMap<WebSocket, Session>();
-
-function openSession(socket: WebSocket, viewer: Viewer): Session {
+function openSession(socket: ClientSocket, viewer: Viewer): Session {
   const gone = new AbortController();
   // As many listeners as streams on this socket; that they are many is no leak.
   setMaxListeners(0, gone.signal);
   socket.once('close', () => gone.abort());
   // It may have closed while its token was looked at.
   if (socket.readyState === socket.CLOSED) gone.abort();
-  const session = { viewer, gone: gone.signal };
-  sessions.set(socket, session);
-  return session;
+  socket.session = { viewer, gone: gone.signal };
+  return socket.session;
 }
 
-function sessionOf(socket: WebSocket): Session {
-  const session = sessions.get(socket);
-  if (!session) throw new Error('an operation on a socket that nobody has identified');
-  return session;
-}
-
-function enveloped(args: ExecutionArgs): Enveloped {
-  return args.rootValue as Enveloped;
+// The library hands on what `acceptSockets` gave it.
+function socketOf(extra: Extra): { socket: ClientSocket; handshake: Handshake; session: Session | undefined } {
+  const socket = extra.socket as ClientSocket;
+  if (!socket.handshake) throw new Error('a socket that was not accepted');
+  return { socket, handshake: socket.handshake, session: socket.session };
 }
 
 function text(value: unknown): string | undefined {

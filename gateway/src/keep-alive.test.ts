@@ -1,0 +1,51 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { listen } from '@prequal/service';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { ClientSocket } from './client-socket.ts';
+import { keepAlive } from './keep-alive.ts';
+
+const periodMs = 200;
+
+/** A server whose sockets are kept alive, and what its clients have seen. */
+async function serving() {
+  const server = createServer();
+  const sockets = new WebSocketServer({ server, WebSocket: ClientSocket });
+  const url = await listen(server, { host: '127.0.0.1', port: 0 });
+  const beat = keepAlive(() => sockets.clients, periodMs);
+  onTestFinished(() => {
+    beat[Symbol.dispose]();
+    for (const socket of sockets.clients) socket.terminate();
+    server.close();
+  });
+  return {
+    connect: async (options: { autoPong: boolean }) => {
+      const socket = new WebSocket(url.replace('http', 'ws'), options);
+      const seen = { pings: [] as number[], closedWith: undefined as number | undefined };
+      socket.on('ping', () => seen.pings.push(performance.now()));
+      socket.on('close', (code) => {
+        seen.closedWith = code;
+      });
+      await once(socket, 'open');
+      return seen;
+    },
+  };
+}
+
+test('a client that answers stays, one that does not is cut at its next turn', async () => {
+  const { connect } = await serving();
+  const [alive, dead] = [await connect({ autoPong: true }), await connect({ autoPong: false })];
+  await vi.waitFor(() => expect(dead.closedWith).toBe(1006), 10_000);
+  expect(dead.pings).toHaveLength(1);
+  await vi.waitFor(() => expect(alive.pings.length).toBeGreaterThan(3), 10_000);
+  expect(alive.closedWith).toBeUndefined();
+});
+
+test('those that connect at once are pinged one after the other', async () => {
+  const { connect } = await serving();
+  const clients = await Promise.all(Array.from({ length: 50 }, () => connect({ autoPong: true })));
+  await vi.waitFor(() => expect(clients.every(({ pings }) => pings.length > 1)).toBe(true), 10_000);
+  const firsts = clients.map(({ pings }) => pings[0] ?? 0);
+  expect(Math.max(...firsts) - Math.min(...firsts)).toBeGreaterThan(periodMs / 4);
+});
