@@ -5,7 +5,7 @@ import type { DecisionFilter } from '@prequal/schema/graphql';
 import { backoffMs, type Logger } from '@prequal/service';
 import { validate as isUuid } from 'uuid';
 import { type DecisionReader, type FoundDecision, unnamedVersion } from './read-decisions.ts';
-import { createUpdateStream, type UpdateStream } from './update-stream.ts';
+import { UpdateStream } from './update-stream.ts';
 
 export type DecisionFeed = AsyncDisposable & {
   /** Every decision from now on, of each application in its order. Ends when `gone` fires. */
@@ -199,10 +199,10 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
   }
 
   function createWatcher(filter: DecisionFilter): Watcher {
-    const stream = createUpdateStream<StatusUpdate>(
-      () => leave(watcher),
-      () => void (stream.size() <= maxKept && room.resolve()),
-    );
+    const stream = new UpdateStream<StatusUpdate>({
+      onLeave: () => leave(watcher),
+      onTake: () => void (stream.size() <= maxKept && room.resolve()),
+    });
     const watcher: Watcher = { filter, stream, leaving: new AbortController() };
     return watcher;
   }
@@ -215,7 +215,7 @@ export function createDecisionFeed(options: DecisionFeedOptions): DecisionFeed {
       gone.addEventListener('abort', () => leave(watcher), { signal: watcher.leaving.signal });
       if (gone.aborted) leave(watcher);
       await running?.begun;
-      return watcher.stream.iterator;
+      return watcher.stream;
     },
     watcherCount: () => watchers.size,
     [Symbol.asyncDispose]: async () => {

@@ -1,66 +1,71 @@
-/** What is passed on to one client, at its own pace. */
-export type UpdateStream<Item> = {
-  /** Passes an item on at once, or keeps it until the client asks for it. */
-  push: (item: Item) => void;
-  /** What is kept is still given out; then the stream is done. */
-  end: () => void;
-  /** The same at once: what is kept is dropped. With an error the client is told that. */
-  cut: (error?: Error) => void;
-  /** kept, and not given out yet */
-  size: () => number;
-  iterator: AsyncIterableIterator<Item>;
+export type UpdateStreamOptions = {
+  /** called when the client goes */
+  onLeave: () => void;
+  /** called when the client has taken something that was kept */
+  onTake?: () => void;
 };
 
-/** `onLeave` is called when the client goes, `onTake` when it has taken something that was kept. */
-export function createUpdateStream<Item>(onLeave: () => void, onTake?: () => void): UpdateStream<Item> {
-  const kept: Item[] = [];
-  let ended = false;
-  let failure: Error | undefined;
-  let waiting: PromiseWithResolvers<IteratorResult<Item>> | undefined;
+/** What is passed on to one client, at its own pace. A class, since every watcher has one. */
+export class UpdateStream<Item> implements AsyncIterableIterator<Item> {
+  readonly #options: UpdateStreamOptions;
+  #kept: Item[] | undefined;
+  #ended = false;
+  #failure: Error | undefined;
+  #waiting: PromiseWithResolvers<IteratorResult<Item>> | undefined;
 
-  function end(): void {
-    ended = true;
-    if (kept.length > 0) return;
-    if (failure) waiting?.reject(failure);
-    else waiting?.resolve({ done: true, value: undefined });
-    waiting = undefined;
+  constructor(options: UpdateStreamOptions) {
+    this.#options = options;
   }
 
-  const iterator: AsyncIterableIterator<Item> = {
-    next: async () => {
-      const value = kept.shift();
-      if (value !== undefined) {
-        onTake?.();
-        return { done: false, value };
-      }
-      if (ended) {
-        if (failure) throw failure;
-        return { done: true, value: undefined };
-      }
-      waiting ??= Promise.withResolvers();
-      return waiting.promise;
-    },
-    return: async () => {
-      onLeave();
-      return { done: true, value: undefined };
-    },
-    [Symbol.asyncIterator]: () => iterator,
-  };
+  /** Passes an item on at once, or keeps it until the client asks for it. */
+  push(item: Item): void {
+    if (this.#ended) return;
+    if (this.#waiting) this.#waiting.resolve({ done: false, value: item });
+    else (this.#kept ??= []).push(item);
+    this.#waiting = undefined;
+  }
 
-  return {
-    push: (item) => {
-      if (ended) return;
-      if (waiting) waiting.resolve({ done: false, value: item });
-      else kept.push(item);
-      waiting = undefined;
-    },
-    end,
-    cut: (error) => {
-      kept.length = 0;
-      failure = error;
-      end();
-    },
-    size: () => kept.length,
-    iterator,
-  };
+  /** What is kept is still given out; then the stream is done. */
+  end(): void {
+    this.#ended = true;
+    if (this.size() > 0) return;
+    if (this.#failure) this.#waiting?.reject(this.#failure);
+    else this.#waiting?.resolve({ done: true, value: undefined });
+    this.#waiting = undefined;
+  }
+
+  /** The same at once: what is kept is dropped. With an error the client is told that. */
+  cut(error?: Error): void {
+    this.#kept = undefined;
+    this.#failure = error;
+    this.end();
+  }
+
+  /** kept, and not given out yet */
+  size(): number {
+    return this.#kept?.length ?? 0;
+  }
+
+  next(): Promise<IteratorResult<Item>> {
+    const value = this.#kept?.shift();
+    if (value !== undefined) {
+      this.#options.onTake?.();
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#ended) {
+      if (this.#failure) return Promise.reject(this.#failure);
+      return Promise.resolve({ done: true, value: undefined });
+    }
+    this.#waiting ??= Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  return(): Promise<IteratorResult<Item>> {
+    this.#options.onLeave();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 }

@@ -3,7 +3,7 @@ import { isFinal, Refusal, type StatusUpdate } from '@prequal/schema';
 import { backoffMs } from '@prequal/service';
 import type { StatusSnapshot } from './read-status.ts';
 import type { Signal, StatusFeed } from './status-feed.ts';
-import { createUpdateStream } from './update-stream.ts';
+import { UpdateStream } from './update-stream.ts';
 
 export type WatchDeps = {
   feed: Pick<StatusFeed, 'watch'>;
@@ -34,84 +34,107 @@ export async function watchApplication(
   after: number | undefined,
   gone: AbortSignal,
 ): Promise<AsyncIterableIterator<StatusUpdate>> {
-  const { feed, readStatus, pause = pauseWithBackoff } = deps;
+  const watch = new Watch(deps, id, after, gone);
+  await watch.subscribed;
+  if (!(await watch.readUntilCurrent())) {
+    watch.end();
+    throw new Refusal('NOT_FOUND', 'There is no application with this id.');
+  }
+  return watch.updates;
+}
+
+/** A class, since there are tens of thousands. */
+class Watch {
+  /** resolves when no change goes unsignalled any more */
+  readonly subscribed: Promise<void>;
   // A status changes a few times at most, so what a slow client has not taken yet stays short.
-  const stream = createUpdateStream<StatusUpdate>(leave);
+  readonly updates = new UpdateStream<StatusUpdate>({ onLeave: () => this.#leave() });
+  readonly #deps: WatchDeps;
+  readonly #id: string;
+  readonly #gone: AbortSignal;
+  readonly #stop: () => void;
   /** the highest version passed on, or skipped by `after` */
-  let last = after;
-  let ended = false;
+  #last: number | undefined;
+  #ended = false;
   // From the start: a signal that arrives before the first read is part of what it sees.
-  let reading = true;
-  let readAgain = false;
+  #reading = true;
+  #readAgain = false;
   /** Set by the first read, which tells whether there is anything for this watcher to see: before it, nothing is. */
-  let admitted = false;
+  #admitted = false;
 
-  const { subscribed, stop } = feed.watch(id, onSignal);
-
-  function end(): void {
-    ended = true;
-    gone.removeEventListener('abort', leave);
-    stop();
-    stream.end();
+  constructor(deps: WatchDeps, id: string, after: number | undefined, gone: AbortSignal) {
+    this.#deps = deps;
+    this.#id = id;
+    this.#last = after;
+    this.#gone = gone;
+    const { subscribed, stop } = deps.feed.watch(id, (signal) => this.#onSignal(signal));
+    this.#stop = stop;
+    this.subscribed = subscribed;
+    gone.addEventListener('abort', this);
+    if (gone.aborted) this.#leave();
   }
 
-  function leave(): void {
-    stream.cut();
-    end();
+  /** The signal that the client has left. */
+  handleEvent(): void {
+    this.#leave();
   }
 
-  function passOn(update: StatusUpdate): void {
-    if (ended || (last !== undefined && update.version <= last)) return;
-    last = update.version;
-    stream.push(update);
-    if (isFinal(update.status)) end();
+  end(): void {
+    this.#ended = true;
+    this.#gone.removeEventListener('abort', this);
+    this.#stop();
+    this.updates.end();
   }
 
-  function onSignal(signal: Signal): void {
-    if (ended) return;
-    if (signal !== 'look' && last !== undefined && admitted) {
-      if (signal.version <= last) {
+  #leave(): void {
+    this.updates.cut();
+    this.end();
+  }
+
+  #passOn(update: StatusUpdate): void {
+    if (this.#ended || (this.#last !== undefined && update.version <= this.#last)) return;
+    this.#last = update.version;
+    this.updates.push(update);
+    if (isFinal(update.status)) this.end();
+  }
+
+  #onSignal(signal: Signal): void {
+    if (this.#ended) return;
+    if (signal !== 'look' && this.#last !== undefined && this.#admitted) {
+      if (signal.version <= this.#last) {
         // Nothing can follow a final status, even for a client that claims to have seen a later version.
-        if (isFinal(signal.status)) end();
+        if (isFinal(signal.status)) this.end();
         return;
       }
-      if (signal.version === last + 1) return passOn(signal);
+      if (signal.version === this.#last + 1) return this.#passOn(signal);
     }
-    if (reading) readAgain = true;
-    else void readUntilCurrent();
+    if (this.#reading) this.#readAgain = true;
+    else void this.readUntilCurrent();
   }
 
   /** False when the application does not exist. Signals that arrive while it reads make it read once more. */
-  async function readUntilCurrent(): Promise<boolean> {
-    reading = true;
+  async readUntilCurrent(): Promise<boolean> {
+    const { readStatus, pause = pauseWithBackoff } = this.#deps;
+    this.#reading = true;
     try {
-      for (let attempt = 1; !ended; attempt += 1) {
-        readAgain = false;
-        const snapshot = await readStatus({ id, after: last }).catch(() => 'unreadable' as const);
+      for (let attempt = 1; !this.#ended; attempt += 1) {
+        this.#readAgain = false;
+        const snapshot = await readStatus({ id: this.#id, after: this.#last }).catch(() => 'unreadable' as const);
         if (snapshot === undefined) return false;
         if (snapshot === 'unreadable') {
-          await pause(attempt, gone).catch(() => undefined);
+          await pause(attempt, this.#gone).catch(() => undefined);
           continue;
         }
-        admitted = true;
-        for (const update of snapshot.updates) passOn(update);
+        this.#admitted = true;
+        for (const update of snapshot.updates) this.#passOn(update);
         // With an `after` at or beyond the last version there is nothing to pass on, and never will be.
-        if (snapshot.final && !ended) end();
-        if (!readAgain) break;
+        if (snapshot.final && !this.#ended) this.end();
+        if (!this.#readAgain) break;
         attempt = 0;
       }
     } finally {
-      reading = false;
+      this.#reading = false;
     }
     return true;
   }
-
-  gone.addEventListener('abort', leave);
-  if (gone.aborted) leave();
-  await subscribed;
-  if (!(await readUntilCurrent())) {
-    end();
-    throw new Refusal('NOT_FOUND', 'There is no application with this id.');
-  }
-  return stream.iterator;
 }
