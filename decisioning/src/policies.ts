@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, type ShadowVerdict, sql } from '@prequal/persistence';
 import {
   type EvaluatorOptions,
@@ -87,10 +86,11 @@ export function createPolicies(database: Database, log: Logger): Policies {
 
   async function soon(name: PolicyName, input: PolicyInput): Promise<Verdict | { error: string }> {
     const verdict = verdictBeside(name, input);
-    const waiting = new AbortController();
-    const limit = delay(shadowWaitMs, undefined, { signal: waiting.signal }).catch(() => undefined);
-    const said = await Promise.race([verdict, limit]);
-    waiting.abort();
+    const limit = Promise.withResolvers<undefined>();
+    // A timer and no delay with a signal: what an abort throws would cost more than the verdict.
+    const timer = setTimeout(limit.resolve, shadowWaitMs, undefined);
+    const said = await Promise.race([verdict, limit.promise]);
+    clearTimeout(timer);
     if (said) return said;
     late += 1;
     void verdict.finally(() => (late -= 1));

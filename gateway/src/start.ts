@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { recomputing } from '@prequal/evidence';
 import { withDevelopmentIssuer } from '@prequal/identity';
 import { connectBroker, publishMessage } from '@prequal/messaging';
@@ -14,6 +13,7 @@ import {
   gatewayTls,
   gaugeOf,
   natsTls,
+  pooledRandom,
   readConfig,
   type Service,
 } from '@prequal/service';
@@ -191,5 +191,6 @@ export async function startGateway(env: NodeJS.ProcessEnv): Promise<Service> {
 
 // The library counts ids of the same millisecond up from the last one; with a sequence of our own all 74 bits are random.
 function unguessableId(): string {
-  return v7({ seq: randomInt(2 ** 32) });
+  const random = pooledRandom(16);
+  return v7({ random, seq: random.readUInt32BE() });
 }

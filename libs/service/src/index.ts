@@ -5,6 +5,7 @@ export * from './health.ts';
 export * from './log.ts';
 export * from './made-once.ts';
 export * from './metrics.ts';
+export * from './random.ts';
 export * from './repeatedly.ts';
 export * from './run.ts';
 export * from './tls.ts';

@@ -1,5 +1,5 @@
-import { randomFillSync } from 'node:crypto';
 import { containsPan } from '@prequal/schema';
+import { pooledRandom } from './random.ts';
 
 /** What one piece of work belongs to; it crosses every process in messages, headers and logs. */
 export type Trace = {
@@ -34,15 +34,6 @@ function traceIdOf(traceparent: string): string {
   return traceparent.slice(3, 35);
 }
 
-// Asked for at a time, since each call to the system takes longer than all that a span needs.
-const pool = Buffer.alloc(4_096);
-let taken = pool.length;
-
 function randomHex(bytes: number): string {
-  if (taken + bytes > pool.length) {
-    randomFillSync(pool);
-    taken = 0;
-  }
-  taken += bytes;
-  return pool.toString('hex', taken - bytes, taken);
+  return pooledRandom(bytes).toString('hex');
 }
