@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
+import { pooledRandom } from '@prequal/service';
 import { deriveKey, type KeyRing } from './keys.ts';
 
 /**
@@ -29,7 +30,7 @@ export function createPanEncrypter(ring: KeyRing): (pan: string, applicationId: 
   const id = Buffer.from(ring.currentId);
   const header = Buffer.concat([Buffer.from([format, id.length]), id]);
   return (pan, applicationId) => {
-    const nonce = randomBytes(nonceBytes);
+    const nonce = pooledRandom(nonceBytes);
     const cipher = createCipheriv('aes-256-gcm', key, nonce);
     cipher.setAAD(Buffer.concat([header, Buffer.from(applicationId)]));
     const encrypted = Buffer.concat([cipher.update(pan, 'utf8'), cipher.final()]);
