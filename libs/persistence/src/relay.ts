@@ -70,8 +70,8 @@ export function createRelay(options: RelayOptions): Relay {
       await sql`delete from outbox where id = any(${ids}::uuid[])`.execute(database.sql());
       return ids.map(() => undefined);
     },
-    // Nobody waits for it: a few milliseconds gather many rows into one round trip.
-    { maxItems: 500, maxConcurrent: 1, lingerMs: 50 },
+    // Nobody waits for it: a moment gathers many rows into one round trip and one commit.
+    { maxItems: 500, maxConcurrent: 1, lingerMs: 200 },
   );
 
   async function sendOne(message: OutboxMessage): Promise<void> {
