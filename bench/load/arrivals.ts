@@ -30,7 +30,9 @@ export async function runArrivals({ url, rate, seconds, sockets }: Arrivals): Pr
   const running: Promise<void>[] = [];
 
   async function one(socket: WatchSocket, dueAt: number): Promise<void> {
-    const connection = idle.pop() ?? (await openConnection(url));
+    let connection = idle.pop();
+    while (connection && !connection.isOpen()) connection = idle.pop();
+    connection ??= await openConnection(url);
     const id = acknowledgedId(await connection.post(submission()));
     idle.push(connection);
     acknowledgedMs.push(performance.now() - dueAt);

@@ -3,7 +3,12 @@ import { connect, type Socket } from 'node:net';
 type Answer = { status: number; body: string };
 
 /** One keep-alive connection that carries one request at a time. */
-export type Connection = { post: (body: string) => Promise<Answer>; close: () => void };
+export type Connection = {
+  post: (body: string) => Promise<Answer>;
+  /** false once the server has closed it, e.g. because it was idle for long */
+  isOpen: () => boolean;
+  close: () => void;
+};
 
 const headerEnd = Buffer.from('\r\n\r\n');
 
@@ -26,6 +31,7 @@ export async function openConnection(url: string): Promise<Connection> {
       socket.write(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
       return answer;
     },
+    isOpen: () => socket.readyState === 'open',
     close: () => socket.destroy(),
   };
 }

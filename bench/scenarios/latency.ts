@@ -3,31 +3,60 @@ import type { ArrivalsResult } from '../load/arrivals.ts';
 import type { LoadProcess } from '../load-process.ts';
 import { createRecorder, type Plot, type Recorder } from '../result.ts';
 import type { Scenario } from '../scenario.ts';
+import { startStraightforward } from '../straightforward/start.ts';
 import { type System, startSystem } from '../system.ts';
 import { cpuSince, usageOf } from '../usage.ts';
 
 const sockets = 20;
 /** The latter ones are beyond what is promised: how it bends. */
 const rates = { promised: [100, 300, 600], beyond: [1_000, 1_500] };
+/** what the straightforward pipeline can carry as well */
+const comparedRate = 100;
 const percentiles = ['p50', 'p95', 'p99', 'p999'] as const;
 const labels = { p50: 'p50', p95: 'p95', p99: 'p99', p999: 'p99.9' };
 
-/** From the moment a submission was due to its acknowledgement and to the pushed decision, at fixed rates. */
+/**
+ * From the moment a submission was due to its acknowledgement and to the pushed decision, at fixed rates; at the lowest
+ * beside the straightforward pipeline, since few requests a second cost each server several times as much.
+ */
 export const latency: Scenario = async ({ servers, load, options, say }) => {
   const [repeats, seconds, promised] = options.quick ? [1, 5, [100]] : [3, 20, rates.promised];
   const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
-  await using system = await startSystem(servers, { name: 'latency', workers: true });
-  await load.run('arrivals', { url: system.url, rate: 300, seconds: options.quick ? 2 : 15, sockets });
-  const run = async (rate: number, forSeconds: number) => {
-    const result = await arriveFor(forSeconds, rate, { system, load, recorder, prefix: `${rate}/s: ` });
-    return result;
-  };
+  const [ours, theirs] = await Promise.all([
+    startSystem(servers, { name: 'latency', workers: true }),
+    startStraightforward(servers),
+  ]);
+  await using system = ours;
+  await using other = theirs;
+  const warmUpSeconds = options.quick ? 2 : 15;
+  for (const { url } of [system, other]) {
+    await load.run('applicants', { url, applicants: 64, sockets, seconds: warmUpSeconds });
+  }
+  const run = async (rate: number, forSeconds: number) =>
+    arriveFor(forSeconds, rate, { system, load, recorder, prefix: `${rate}/s: ` });
   for (let repeat = 1; repeat <= times; repeat += 1) {
     for (const rate of promised) {
       say(`latency: ${rate} a second, repeat ${repeat} of ${times}`);
-      failures.push(...(await run(rate, seconds)).faults);
+      const result = await run(rate, seconds);
+      failures.push(...result.faults);
+      if (rate !== comparedRate) continue;
+      const { pushedMs, faults } = await load.run('arrivals', { url: other.url, rate, seconds, sockets });
+      failures.push(...faults);
+      for (const percentile of percentiles) {
+        recorder.add(`${rate}/s, straightforward: pushed, ${labels[percentile]}`, 'ms', pushedMs[percentile]);
+      }
+      recorder.add(
+        `${rate}/s: pushed, p50, straightforward against Prequal`,
+        'ratio',
+        pushedMs.p50 / result.pushedMs.p50,
+      );
+      recorder.add(
+        `${rate}/s: pushed, p99, straightforward against Prequal`,
+        'ratio',
+        pushedMs.p99 / result.pushedMs.p99,
+      );
     }
   }
   for (const rate of options.quick ? [] : rates.beyond) {

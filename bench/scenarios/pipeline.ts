@@ -1,6 +1,7 @@
 import { gaugesOf } from '../gauges.ts';
 import { createRecorder } from '../result.ts';
 import type { Bench, Scenario } from '../scenario.ts';
+import { startStraightforward } from '../straightforward/start.ts';
 import { startSystem } from '../system.ts';
 import { cpuSince, type Metered, usageOf } from '../usage.ts';
 
@@ -57,26 +58,3 @@ export const pipeline: Scenario = async ({ servers, load, options, say }) => {
   }
   return { figures: recorder.figures(), plots: [], failures };
 };
-
-async function startStraightforward(servers: Bench['servers']) {
-  const [database, nats] = await Promise.all([
-    servers.newDatabase('straightforward'),
-    servers.newNats('straightforward'),
-  ]);
-  const env = { DATABASE_URL: database.owner, NATS_URL: nats.admin };
-  const start = (name: string) =>
-    servers.startProcess({ name: `straightforward-${name}`, entry: `straightforward/${name}.ts`, env });
-  const names = ['gateway', 'scoring', 'decisioning'];
-  const all = await Promise.all(names.map(start));
-  return {
-    url: `${all[0]?.address}/graphql`,
-    processes: [
-      ...all.map(({ pid }, index) => ({ name: names[index] ?? '', pid })),
-      servers.postgres,
-      nats.metered,
-    ] satisfies Metered[],
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all(all.map((process) => process[Symbol.asyncDispose]()));
-    },
-  };
-}
