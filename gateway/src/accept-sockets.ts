@@ -56,6 +56,7 @@ export function acceptSockets(server: HttpServer, sockets: Server<typeof ClientS
     sockets.handleUpgrade(request, socket, head, (opened) => {
       opened.on('message', countMessage);
       opened.on('ping', countMessage);
+      opened.carrier = socket;
       opened.handshake = {
         address,
         authorization: headerOf(request, 'authorization'),

@@ -23,6 +23,9 @@ export type StatusFeedOptions = {
 /** after a reconnect every gateway looks at once; within this they spread out */
 const reconnectJitterMs = 500;
 
+/** to end subscriptions is in no hurry: many share a write */
+const releaseAfterMs = 100;
+
 /** a watcher is not kept waiting longer for a server that does not answer */
 const flushLimitMs = 2_000;
 
@@ -37,6 +40,9 @@ type Watched = { listeners: Set<(signal: Signal) => void>; unsubscribe: () => vo
 /** One NATS subscription a watched application, however many watch it here; released with the last of them. */
 export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOptions): StatusFeed {
   const watched = new Map<string, Watched>();
+  /** applications whose last watcher has left a moment ago */
+  const left = new Set<string>();
+  let releasing: NodeJS.Timeout | undefined;
   const stopping = new AbortController();
   // Watchers that come in the same turn share one round trip to the server.
   const flush = inBatches(
@@ -60,6 +66,18 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
     const entry = { listeners, unsubscribe };
     watched.set(applicationId, entry);
     return entry;
+  }
+
+  /** Those that nobody has come back to. */
+  function release(): void {
+    releasing = undefined;
+    for (const applicationId of left) {
+      const entry = watched.get(applicationId);
+      if (!entry || entry.listeners.size > 0) continue;
+      watched.delete(applicationId);
+      entry.unsubscribe();
+    }
+    left.clear();
   }
 
   function read(text: string): Signal {
@@ -110,14 +128,19 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
         stop: () => {
           entry.listeners.delete(listener);
           if (entry.listeners.size > 0 || watched.get(applicationId) !== entry) return;
-          watched.delete(applicationId);
-          entry.unsubscribe();
+          left.add(applicationId);
+          releasing ??= setTimeout(release, releaseAfterMs).unref();
         },
       };
     },
-    watchedCount: () => watched.size,
+    watchedCount: () =>
+      watched
+        .values()
+        .filter(({ listeners }) => listeners.size > 0)
+        .toArray().length,
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
+      clearTimeout(releasing);
       onConnect[Symbol.dispose]();
       await sweeping;
       for (const { unsubscribe } of watched.values()) unsubscribe();
