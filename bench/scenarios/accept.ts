@@ -12,7 +12,7 @@ const limit = { rowsPerTransaction: 256, sessions: 3 };
 
 /** Submissions acknowledged a second, each durable by then, and what PostgreSQL takes of the same rows without us. */
 export const accept: Scenario = async ({ servers, load, options, say }) => {
-  const { repeats, seconds } = options.quick ? { repeats: 2, seconds: 1.5 } : { repeats: 5, seconds: 6 };
+  const { repeats, seconds } = options.quick ? { repeats: 1, seconds: 1.5 } : { repeats: 5, seconds: 6 };
   const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];

@@ -12,14 +12,14 @@ type Pipeline = { name: 'Prequal' | 'straightforward'; url: string; address: str
 /** Applications a second from submission to pushed decision, sustained, beside the pipeline as it is written at first. */
 export const pipeline: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds, applicants } = options.quick
-    ? { repeats: 2, seconds: 1.5, applicants: 128 }
+    ? { repeats: 1, seconds: 1.5, applicants: 128 }
     : { repeats: 5, seconds: 8, applicants: 256 };
   const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
   const [ours, theirs] = await Promise.all([
     startSystem(servers, { name: 'pipeline', workers: true }),
-    startStraightforward(servers),
+    startStraightforward(servers, 'straightforward'),
   ]);
   await using system = ours;
   await using other = theirs;

@@ -12,7 +12,7 @@ import { type System, startSystem } from '../system.ts';
 import { usageOf } from '../usage.ts';
 
 const levels = [1_000, 5_000, 10_000, 18_000];
-const quickLevels = [500];
+const quickLevels = [250];
 const hotWatchers = 5_000;
 const sseWatchers = 2_000;
 const repeats = 5;

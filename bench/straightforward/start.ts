@@ -8,19 +8,20 @@ export type Straightforward = AsyncDisposable & {
   processes: Metered[];
 };
 
-export async function startStraightforward(servers: Servers): Promise<Straightforward> {
-  const [database, nats] = await Promise.all([
-    servers.newDatabase('straightforward'),
-    servers.newNats('straightforward'),
-  ]);
+const services = ['gateway', 'scoring', 'decisioning'] as const;
+
+/** `name` tells it from others of the same run. */
+export async function startStraightforward(servers: Servers, name: string): Promise<Straightforward> {
+  const [database, nats] = await Promise.all([servers.newDatabase(name), servers.newNats(name)]);
   const env = { DATABASE_URL: database.owner, NATS_URL: nats.admin };
-  const start = (name: string) =>
-    servers.startProcess({ name: `straightforward-${name}`, entry: `straightforward/${name}.ts`, env });
-  const names = ['gateway', 'scoring', 'decisioning'];
-  const all = await Promise.all(names.map(start));
+  const all = await Promise.all(
+    services.map((service) =>
+      servers.startProcess({ name: `${name}-${service}`, entry: `straightforward/${service}.ts`, env }),
+    ),
+  );
   return {
     url: `${all[0]?.address}/graphql`,
-    processes: [...all.map(({ pid }, index) => ({ name: names[index] ?? '', pid })), servers.postgres, nats.metered],
+    processes: [...all.map(({ pid }, index) => ({ name: services[index] ?? '', pid })), servers.postgres, nats.metered],
     [Symbol.asyncDispose]: async () => {
       await Promise.all(all.map((process) => process[Symbol.asyncDispose]()));
     },
