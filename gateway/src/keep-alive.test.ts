@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { listen } from '@prequal/service';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -20,6 +21,7 @@ async function serving() {
     server.close();
   });
   return {
+    sockets,
     connect: async (options: { autoPong: boolean }) => {
       const socket = new WebSocket(url.replace('http', 'ws'), options);
       const seen = { pings: [] as number[], closedWith: undefined as number | undefined };
@@ -48,4 +50,16 @@ test('those that connect at once are pinged one after the other', async () => {
   await vi.waitFor(() => expect(clients.every(({ pings }) => pings.length > 1)).toBe(true), 10_000);
   const firsts = clients.map(({ pings }) => pings[0] ?? 0);
   expect(Math.max(...firsts) - Math.min(...firsts)).toBeGreaterThan(periodMs / 4);
+});
+
+test('nobody is cut because the process stood still', async () => {
+  const { connect, sockets } = await serving();
+  const client = await connect({ autoPong: true });
+  const [socket] = sockets.clients;
+  // A ping is under way, and its answer comes while nothing is read.
+  while (socket?.hasAnswered) await nextTurn();
+  const until = performance.now() + 3 * periodMs;
+  while (performance.now() < until);
+  await vi.waitFor(() => expect(client.pings.length).toBeGreaterThan(2), 10_000);
+  expect(client.closedWith).toBeUndefined();
 });

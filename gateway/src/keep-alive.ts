@@ -8,13 +8,18 @@ const lookEveryMs = 500;
  * One that has not answered by its next turn is cut: its client is gone without having said so.
  */
 export function keepAlive(sockets: () => Iterable<ClientSocket>, periodMs: number): Disposable {
+  const everyMs = Math.min(lookEveryMs, periodMs / 4);
+  let lookedAt = performance.now();
   const look = () => {
     const now = performance.now();
+    // After a standstill of ours the answers that came meanwhile are not read yet: they are at the next look.
+    const wasStill = now - lookedAt > 2 * everyMs;
+    lookedAt = now;
     for (const socket of sockets()) {
       if (socket.pingAt === 0) expectAnswers(socket, now + periodMs * Math.random());
       if (socket.pingAt > now || socket.readyState !== socket.OPEN) continue;
       if (!socket.hasAnswered) {
-        socket.terminate();
+        if (!wasStill) socket.terminate();
         continue;
       }
       socket.hasAnswered = false;
@@ -22,7 +27,7 @@ export function keepAlive(sockets: () => Iterable<ClientSocket>, periodMs: numbe
       socket.ping();
     }
   };
-  const timer = setInterval(look, Math.min(lookEveryMs, periodMs / 4));
+  const timer = setInterval(look, everyMs);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
