@@ -32,7 +32,13 @@ const nothing = setting('none', { seconds: 10 });
 export const mutants: Mutant[] = [
   {
     name: 'no flush before the snapshot',
-    edits: [{ file: 'gateway/src/watch-application.ts', from: '  await subscribed;\n', to: '  void subscribed;\n' }],
+    edits: [
+      {
+        file: 'gateway/src/watch-application.ts',
+        from: '  await watch.subscribed;\n',
+        to: '  void watch.subscribed;\n',
+      },
+    ],
     run: slowLinks,
   },
   {
@@ -40,13 +46,13 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'gateway/src/watch-application.ts',
-        from: '  const { subscribed, stop } = feed.watch(id, onSignal);\n',
-        to: '  let stop = () => undefined as void;\n',
+        from: '    const { subscribed, stop } = deps.feed.watch(id, (signal) => this.#onSignal(signal));\n    this.#stop = stop;\n    this.subscribed = subscribed;\n',
+        to: '    this.#stop = () => undefined;\n    this.subscribeLate = async () => {\n      if (this.#ended) return;\n      const watching = deps.feed.watch(id, (signal) => this.#onSignal(signal));\n      this.#stop = watching.stop;\n      await watching.subscribed;\n    };\n',
       },
       {
         file: 'gateway/src/watch-application.ts',
-        from: '  await subscribed;\n  if (!(await readUntilCurrent())) {',
-        to: '  const found = await readUntilCurrent();\n  if (!ended) {\n    const watching = feed.watch(id, onSignal);\n    stop = watching.stop;\n    await watching.subscribed;\n  }\n  if (!found) {',
+        from: '  await watch.subscribed;\n  if (!(await watch.readUntilCurrent())) {',
+        to: '  const found = await watch.readUntilCurrent();\n  await watch.subscribeLate();\n  if (!found) {',
       },
     ],
     run: slowLinks,
@@ -99,8 +105,8 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'gateway/src/watch-application.ts',
-        from: '    if (reading) readAgain = true;\n    else void readUntilCurrent();',
-        to: "    if (signal === 'look') waiting?.reject(new Error('NATS went away'));\n    if (reading) readAgain = true;\n    else void readUntilCurrent();",
+        from: '    if (this.#reading) this.#readAgain = true;\n',
+        to: "    if (signal === 'look') this.updates.cut(new Error('NATS went away'));\n    if (this.#reading) this.#readAgain = true;\n",
       },
     ],
     run: brokerAway,
@@ -165,13 +171,13 @@ export const mutants: Mutant[] = [
     edits: [
       {
         file: 'gateway/src/watch-application.ts',
-        from: 'if (ended || (last !== undefined && update.version <= last)) return;',
-        to: 'if (ended) return;',
+        from: 'if (this.#ended || (this.#last !== undefined && update.version <= this.#last)) return;',
+        to: 'if (this.#ended) return;',
       },
       {
         file: 'gateway/src/watch-application.ts',
-        from: 'readStatus({ id, after: last })',
-        to: 'readStatus({ id, after })',
+        from: 'readStatus({ id: this.#id, after: this.#last })',
+        to: 'readStatus({ id: this.#id, after: undefined })',
       },
     ],
     run: brokerAway,
@@ -211,7 +217,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: 'subscriptions kept when the watchers have left',
-    edits: [{ file: 'gateway/src/status-feed.ts', from: '          entry.unsubscribe();\n', to: '' }],
+    edits: [{ file: 'gateway/src/status-feed.ts', from: '      entry.unsubscribe();\n', to: '' }],
     run: nothing,
   },
   {
