@@ -1,5 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import path from 'node:path';
 
 // Below 32768, where Linux begins to hand out ports for outgoing connections (other systems begin
 // higher). A client that keeps reconnecting to a port inside that range is some day given this very
@@ -9,6 +11,27 @@ const highest = 32_000;
 
 /** Ports that this process has promised, with the file that remembers each: who is to listen there may not do so yet. */
 const promised = new Map<number, string>();
+
+/** Where the processes of this machine say to each other what they have promised: a file a port, for a while. */
+const promises = path.join(tmpdir(), `prequal-ports-${userInfo().uid}`);
+/** by then whoever was promised a port listens there, or never will */
+const promiseMs = 120_000;
+
+/** False when another process has promised it a moment ago: many stacks may start at once, as in tests. */
+async function promise(port: number): Promise<boolean> {
+  const file = path.join(promises, String(port));
+  await mkdir(promises, { recursive: true });
+  try {
+    await writeFile(file, '', { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const { mtimeMs } = await stat(file);
+  if (Date.now() - mtimeMs < promiseMs) return false;
+  await utimes(file, new Date(), new Date());
+  return true;
+}
 
 /** True when a server could listen there now. Another error than "in use" (no such address) throws. */
 export async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
@@ -29,14 +52,14 @@ export async function isPortFree(port: number, host = '127.0.0.1'): Promise<bool
 
 /**
  * A port nobody listens on at this moment, from a range that outgoing connections do not use. Never the same
- * one twice in this process.
+ * one twice in this process, nor one that another process has just promised.
  */
 export async function freePort(host = '127.0.0.1', rememberedIn = ''): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = lowest + Math.floor(Math.random() * (highest - lowest));
     if (promised.has(port)) continue;
     promised.set(port, rememberedIn);
-    if (await isPortFree(port, host)) return port;
+    if ((await promise(port)) && (await isPortFree(port, host))) return port;
     promised.delete(port);
   }
   throw new Error(`No free port found between ${lowest} and ${highest} on ${host}.`);
