@@ -74,3 +74,16 @@ test('so is what is beyond a limit', async ({ stack }) => {
   expect(direct).toMatchObject({ status: 429 });
   expect(direct).toEqual(through);
 });
+
+test.for(['', '\0', '\n', ' '])(
+  'a document is not taken for a name and another document (%j)',
+  async (between, { stack }) => {
+    const { url } = stack.client;
+    const [name, query] = ['{ __typename } #', 'query Z { __typename }'];
+    for (const known of [`${name}${between}${query}`, `${name.length} ${name}${query}`]) {
+      await ask(url, 'application/json', { query: known }, {});
+    }
+    const direct = await ask(url, 'application/json', { query, operationName: name }, {});
+    expect(direct.text).toContain('OPERATION_RESOLUTION_FAILURE');
+  },
+);

@@ -5,6 +5,9 @@ import type { GatewayConfig } from './config.ts';
 import type { ServerOptions } from './server.ts';
 import { createStreamPlaces } from './stream-limits.ts';
 
+/** What is silent for longer is closed by many a proxy, and a client that is gone is noticed within two of them. */
+const pingPeriodMs = 12_000;
+
 /** What the configuration says about the gateway's door. */
 export function doorOptions(config: GatewayConfig) {
   const trustedProxies = config.GATEWAY_TRUSTED_PROXIES;
@@ -27,6 +30,7 @@ export function doorOptions(config: GatewayConfig) {
       maxSubscriptions: config.GATEWAY_MAX_SUBSCRIPTIONS_PER_SOCKET,
       maxMessagesPerSecond: config.GATEWAY_MAX_SOCKET_MESSAGES_PER_SECOND,
       initTimeoutMs: config.GATEWAY_INIT_TIMEOUT_MS,
+      pingPeriodMs,
     },
   } satisfies Partial<ServerOptions>;
 }

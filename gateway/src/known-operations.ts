@@ -27,7 +27,7 @@ export function createKnownOperations(): KnownOperations {
   };
 }
 
-// No document and no name that can be run has this character in it.
+// With the length first no name and document can be taken for others.
 function keyOf(query: string, operationName: string | null | undefined): string {
-  return operationName == null ? query : `${operationName}\0${query}`;
+  return operationName == null ? query : `${operationName.length} ${operationName}${query}`;
 }

@@ -45,6 +45,7 @@ class Results implements AsyncIterableIterator<ExecutionResult> {
   readonly #events: AsyncIterator<unknown>;
   readonly #operation: Operation;
   readonly #log: Logger;
+  #hasFailed = false;
 
   constructor(events: AsyncIterator<unknown>, operation: Operation, log: Logger) {
     this.#events = events;
@@ -53,11 +54,14 @@ class Results implements AsyncIterableIterator<ExecutionResult> {
   }
 
   async next(): Promise<IteratorResult<ExecutionResult>> {
+    // Whoever is told of a failure may ask again; it was the last that there is to say.
+    if (this.#hasFailed) return { done: true, value: undefined };
     const { trace } = this.#operation.contextValue.facts;
     let event: IteratorResult<unknown>;
     try {
       event = await this.#events.next();
     } catch (error) {
+      this.#hasFailed = true;
       throw toClientError(asGraphQLError(error), trace, this.#log);
     }
     if (event.done) return { done: true, value: undefined };

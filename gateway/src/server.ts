@@ -42,7 +42,7 @@ export type ServerOptions = {
   requests: Allowances;
   places: StreamPlaces;
   slowClients: SlowClientLimits;
-  sockets: SocketLimits & { maxFrameBytes: number; maxMessagesPerSecond: number };
+  sockets: SocketLimits & { maxFrameBytes: number; maxMessagesPerSecond: number; pingPeriodMs: number };
   isSynthetic: (request: IncomingMessage) => boolean;
   identify: Identify;
   log: Logger;
@@ -61,8 +61,6 @@ export const graphqlPath = '/graphql';
 const goingAway = 1001;
 /** a request that was accepted before the stop is given this long to be answered */
 const drainLimitMs = 5_000;
-/** what is silent for longer is closed by many a proxy, and a client that is gone is noticed within two of them */
-const pingPeriodMs = 12_000;
 /** a client that has not shown who it is by then is cut */
 const handshakeLimitMs = 10_000;
 
@@ -147,7 +145,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     trustedProxies: options.trustedProxies,
     log,
   });
-  const beat = keepAlive(() => sockets.clients, pingPeriodMs);
+  const beat = keepAlive(() => sockets.clients, options.sockets.pingPeriodMs);
   const slowness = cutSlowClients(options.slowClients, function* () {
     for (const socket of sockets.clients) {
       yield { client: socket, waitingBytes: socket.bufferedAmount, cut: () => socket.terminate() };

@@ -8,6 +8,7 @@ let pool: Buffer = Buffer.alloc(0);
  * is made of the few which an id needs.
  */
 export function pooledRandom(bytes: number): Buffer {
+  if (bytes > poolBytes) return randomBytes(bytes);
   // A new one each time, so that what was given out stays as it is.
   if (pool.length < bytes) pool = randomBytes(poolBytes);
   const taken = pool.subarray(0, bytes);

@@ -15,7 +15,7 @@ const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([
 
 /**
  * The trace of a request: what the client named when it is well formed (anything else could forge log
- * lines or carry personal data), or else its trace id.
+ * lines or carry personal data), or else its trace id, which is hexadecimal whoever made it.
  */
 export function traceOf(headers: { correlationId: string | undefined; traceparent: string | undefined }): Trace {
   const { correlationId: named, traceparent } = headers;

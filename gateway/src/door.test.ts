@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { Refusal, type StatusUpdate } from '@prequal/schema';
+import { createMetrics, readConfig } from '@prequal/service';
+import { connectClient, quiet } from '@prequal/testing';
+import type { GraphQLFormattedError } from 'graphql';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { gatewayConfig, gatewayRules } from './config.ts';
+import type { UseCases } from './context.ts';
+import { createGraphql } from './create-graphql.ts';
+import { createDocumentGate } from './document-gate.ts';
+import { doorOptions } from './door-options.ts';
+import { serveGateway } from './server.ts';
+import { UpdateStream } from './update-stream.ts';
+
+const analyst = { subject: 'ana', roles: ['analyst' as const] };
+
+/** The gateway's door, with the stream that `watchDecisions` answers behind it; nothing else is asked of it. */
+async function openDoor(watch: UseCases['decisions']['watch']) {
+  const key = () => `test-1:${randomBytes(32).toString('base64')}`;
+  const env = {
+    NATS_URL: 'nats://127.0.0.1:1',
+    DATABASE_URL: 'postgres://none/none',
+    GATEWAY_PORT: '0',
+    PAN_ENCRYPTION_KEYS: key(),
+    PAN_INDEX_KEYS: key(),
+  };
+  const config = readConfig(gatewayConfig, env, gatewayRules);
+  const gate = createDocumentGate(config, undefined);
+  const options = doorOptions(config);
+  const door = await serveGateway({
+    health: { dependencies: [], isServing: () => true, metrics: createMetrics('gateway') },
+    tls: undefined,
+    ...options,
+    sockets: { ...options.sockets, pingPeriodMs: 100 },
+    identify: async () => ({ viewer: analyst }),
+    log: quiet,
+  });
+  const useCases = { decisions: { watch } } as unknown as UseCases;
+  const graphiql = () => Promise.reject(new Error('there is no page here'));
+  door.serve(createGraphql({ config, useCases, gate, graphiql, log: quiet }));
+  const client = connectClient(door.url);
+  onTestFinished(async () => {
+    await client[Symbol.asyncDispose]();
+    await door[Symbol.asyncDispose]();
+  });
+  return { door, client };
+}
+
+const decisions = 'subscription { decisions { status version } }';
+
+const update: StatusUpdate = {
+  applicationId: '01890a5d-ac96-774b-bcce-b302099a8057',
+  status: 'REJECTED',
+  version: 2,
+  occurredAt: new Date('2026-11-24T09:30:00.000Z'),
+  cibilScore: 600,
+  reasons: [],
+};
+
+/** All that a client is told of a stream, whatever way its library says it. */
+async function toldOver(transport: 'ws' | 'sse', client: ReturnType<typeof connectClient>) {
+  const told: unknown[] = [];
+  const codes = (errors: readonly Pick<GraphQLFormattedError, 'message' | 'extensions'>[]) =>
+    errors.map(({ message, extensions }) => `${extensions?.['code']}: ${message}`);
+  try {
+    for await (const { data, errors } of client.subscribe(transport, decisions)) {
+      told.push(errors ? codes(errors) : data.decisions.version);
+      if (told.length > 10) break;
+    }
+  } catch (error) {
+    told.push(codes(error as GraphQLFormattedError[]));
+  }
+  return told;
+}
+
+describe.each(['ws', 'sse'] as const)('a stream over %s that fails', (transport) => {
+  test.each([
+    [new Refusal('UNAVAILABLE', 'You are too slow.'), 'UNAVAILABLE: You are too slow.'],
+    [
+      new Error('secret internals'),
+      'INTERNAL: Something went wrong on our side. Quote the correlation id when you report it.',
+    ],
+  ])('with %s tells it once, and ends', async (failure, sentence) => {
+    const { client } = await openDoor(async () => {
+      const stream = new UpdateStream<StatusUpdate>({ onLeave: () => undefined });
+      stream.push(update);
+      setTimeout(() => stream.cut(failure), 50);
+      return stream;
+    });
+    expect(await toldOver(transport, client)).toEqual([2, [sentence]]);
+  });
+});
+
+describe.each(['ws', 'sse'] as const)('a client over %s that leaves before its stream has begun', (transport) => {
+  test('is let go', async () => {
+    const begun = Promise.withResolvers<AbortSignal>();
+    const { client } = await openDoor(async (_filter, gone) => {
+      begun.resolve(gone);
+      await once(gone, 'abort');
+      return new UpdateStream<StatusUpdate>({ onLeave: () => undefined });
+    });
+    const first = client.subscribe(transport, decisions).next();
+    first.catch(() => undefined);
+    const gone = await begun.promise;
+    expect(gone.aborted).toBe(false);
+    await client[Symbol.asyncDispose]();
+    await vi.waitFor(() => expect(gone.aborted).toBe(true), 10_000);
+  });
+});
+
+test('sockets are pinged, and an error quotes the correlation id that the handshake named', async () => {
+  const { door } = await openDoor(() => Promise.reject(new Error('no stream')));
+  const socket = new WebSocket(`${door.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
+    headers: { 'x-correlation-id': 'named-1' },
+  });
+  onTestFinished(() => socket.terminate());
+  const pinged = once(socket, 'ping');
+  const messages: string[] = [];
+  socket.on('message', (data: Buffer) => messages.push(data.toString()));
+  await once(socket, 'open');
+  socket.send('{"type":"connection_init"}');
+  await vi.waitFor(() => expect(messages).toHaveLength(1), 10_000);
+  socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: decisions } }));
+  await vi.waitFor(() => expect(messages[1]).toContain('"correlationId":"named-1"'), 10_000);
+  await pinged;
+});
