@@ -2,7 +2,7 @@ import { type ExecutionArgs, getOperationAST } from 'graphql';
 import { LRUCache } from 'lru-cache';
 
 /** All that depends on an operation's document alone, once it was found sound. */
-export type KnownOperation = Pick<ExecutionArgs, 'schema' | 'document' | 'operationName'> & { streams: boolean };
+type KnownOperation = Pick<ExecutionArgs, 'schema' | 'document' | 'operationName'> & { streams: boolean };
 
 export type KnownOperations = {
   find: (query: string, operationName: string | null | undefined) => KnownOperation | undefined;
