@@ -1,6 +1,6 @@
 import { gaugesOf } from '../gauges.ts';
 import { createRecorder } from '../result.ts';
-import type { Bench, Scenario } from '../scenario.ts';
+import type { Scenario } from '../scenario.ts';
 import { startStraightforward } from '../straightforward/start.ts';
 import { startSystem } from '../system.ts';
 import { cpuSince, type Metered, usageOf } from '../usage.ts';

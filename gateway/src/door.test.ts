@@ -63,7 +63,7 @@ const update: StatusUpdate = {
 async function toldOver(transport: 'ws' | 'sse', client: ReturnType<typeof connectClient>) {
   const told: unknown[] = [];
   const codes = (errors: readonly Pick<GraphQLFormattedError, 'message' | 'extensions'>[]) =>
-    errors.map(({ message, extensions }) => `${extensions?.['code']}: ${message}`);
+    errors.map(({ message, extensions }) => `${String(extensions?.['code'])}: ${message}`);
   try {
     for await (const { data, errors } of client.subscribe(transport, decisions)) {
       told.push(errors ? codes(errors) : data.decisions.version);

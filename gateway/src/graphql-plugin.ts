@@ -1,7 +1,6 @@
 import { Refusal } from '@prequal/schema';
-import type { DocumentNode, ExecutionArgs, GraphQLError as GraphQLErrorType, ParseOptions } from 'graphql';
-import { GraphQLError } from 'graphql';
-import type { Plugin, YogaInitialContext } from 'graphql-yoga';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, type ParseOptions } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
 import { toRefusedError, withOwnStatus, withoutPan } from './client-errors.ts';
 import type { RequestFacts } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
@@ -14,7 +13,7 @@ export function finished<Result>(result: Result): Result {
   if (typeof result !== 'object' || result === null || !('errors' in result) || !Array.isArray(result.errors)) {
     return result;
   }
-  const errors = result.errors as readonly GraphQLErrorType[];
+  const errors = result.errors as readonly GraphQLError[];
   return { ...result, errors: errors.map(withoutPan).map(withOwnStatus) };
 }
 
@@ -47,11 +46,11 @@ export function prequalPlugin({ gate, keep, answer, stream }: PluginOptions): Pl
       setValidationFn(gate.validate);
     },
     onExecute({ args, setExecuteFn }) {
-      keep((args.contextValue as YogaInitialContext).params.query, args);
+      keep(args.contextValue.params.query, args);
       setExecuteFn(answer);
     },
     onSubscribe({ args, setSubscribeFn }) {
-      keep((args.contextValue as YogaInitialContext).params.query, args);
+      keep(args.contextValue.params.query, args);
       setSubscribeFn(stream);
     },
     onResultProcess(answered) {

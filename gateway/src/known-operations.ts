@@ -1,4 +1,4 @@
-import { type ExecutionArgs, getOperationAST } from 'graphql';
+import { type ExecutionArgs, getOperationAST, OperationTypeNode } from 'graphql';
 import { LRUCache } from 'lru-cache';
 
 /** All that depends on an operation's document alone, once it was found sound. */
@@ -21,7 +21,7 @@ export function createKnownOperations(): KnownOperations {
     keep: (query, { schema, document, operationName }) => {
       const kind = getOperationAST(document, operationName)?.operation;
       if (kind === undefined) return;
-      const operation = { schema, document, operationName, streams: kind === 'subscription' };
+      const operation = { schema, document, operationName, streams: kind === OperationTypeNode.SUBSCRIPTION };
       known.set(keyOf(query, operationName), operation);
     },
   };
