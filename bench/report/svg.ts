@@ -4,6 +4,8 @@ const size = { width: 720, height: 420 };
 const frame = { left: 70, right: 190, top: 44, bottom: 56 };
 const colours = ['#1b6ca8', '#d1495b', '#3a7d44', '#8d5fb0', '#c77d0a', '#4a4a4a'];
 
+const labelWidth = 36;
+
 type Scale = (value: number) => number;
 
 /** A line for each series over its points, as a picture that needs nothing else. */
@@ -27,12 +29,24 @@ export function svgOf({ title, x, y, logarithmic = false, series }: Plot): strin
     `<rect width="100%" height="100%" fill="#fff"/>`,
     text(frame.left, 24, title, 'font-size="15" font-weight="bold"'),
     ...ticksY.map((value) => gridLine(toY(value), label(value))),
-    ...ticksX.map((value) => text(toX(value), size.height - frame.bottom + 18, label(value), 'text-anchor="middle"')),
+    ...apart(ticksX, toX).map((value) =>
+      text(toX(value), size.height - frame.bottom + 18, label(value), 'text-anchor="middle"'),
+    ),
     text((frame.left + size.width - frame.right) / 2, size.height - 14, x, 'text-anchor="middle"'),
     text(frame.left, frame.top - 6, y, 'fill="#666"'),
     ...series.flatMap((one, index) => lineOf(one, index, toX, toY)),
     '</svg>\n',
   ].join('\n');
+}
+
+/** Those whose labels do not lie upon each other. */
+function apart(ticks: readonly number[], toX: Scale): number[] {
+  let last = Number.NEGATIVE_INFINITY;
+  return ticks.filter((value) => {
+    if (toX(value) - last < labelWidth) return false;
+    last = toX(value);
+    return true;
+  });
 }
 
 function lineOf({ name, points }: Series, index: number, toX: Scale, toY: Scale): string[] {
