@@ -84,9 +84,8 @@ describe.each(['ws', 'sse'] as const)('a stream over %s that fails', (transport)
     ],
   ])('with %s tells it once, and ends', async (failure, sentence) => {
     const { client } = await openDoor(async () => {
-      const stream = new UpdateStream<StatusUpdate>({ onLeave: () => undefined });
+      const stream = new UpdateStream<StatusUpdate>({ onLeave: () => undefined, onTake: () => stream.cut(failure) });
       stream.push(update);
-      setTimeout(() => stream.cut(failure), 50);
       return stream;
     });
     expect(await toldOver(transport, client)).toEqual([2, [sentence]]);

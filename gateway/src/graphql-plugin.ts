@@ -26,7 +26,7 @@ export type PluginOptions = {
 };
 
 /** Puts the gate before the library, and what runs operations on every transport in the place of its own. */
-export function prequalPlugin({ gate, keep, answer, stream }: PluginOptions): Plugin<object, RequestFacts> {
+export function prequalPlugin({ gate, keep, answer, stream }: PluginOptions): Plugin<RequestFacts, RequestFacts> {
   return {
     // Before the document is looked at. On a WebSocket the socket itself is refused.
     onParams({ context: { viewer }, params, setParams, setResult }) {
@@ -37,8 +37,7 @@ export function prequalPlugin({ gate, keep, answer, stream }: PluginOptions): Pl
       const shown = query instanceof GraphQLError ? (params.query ?? '') : query;
       if (shown !== params.query) setParams({ ...params, query: shown });
     },
-    onParse({ context, parseFn, setParseFn }) {
-      const { address } = context as unknown as RequestFacts;
+    onParse({ context: { address }, parseFn, setParseFn }) {
       const parse = parseFn as ParseFunction;
       setParseFn((source: string, options: ParseOptions) => gate.parse(parse, source, options, address));
     },

@@ -64,7 +64,7 @@ export type ReviewResolution = {
 };
 
 /**
- * The port: what a resolver may ask the gateway to do. One is made for each request or socket; all
+ * The port: what a resolver may ask the gateway to do. One is made for each operation; all
  * reads are batched across requests, so a resolver may ask for one thing at a time.
  */
 export type GraphQLContext = {
