@@ -14,7 +14,7 @@ export { EvaluatorAwayError, type PolicyDocument } from './evaluator/lane.ts';
 
 export type Evaluator = AsyncDisposable & {
   /**
-   * What a policy says about an input; a quarter of a millisecond each. Throws `PolicyFaultError` when
+   * What a policy says about an input; a tenth of a millisecond each. Throws `PolicyFaultError` when
    * the document gives no verdict, or not in time; `EvaluatorAwayError`; `OverloadedError` beyond the limits.
    */
   evaluate: (policy: PolicyDocument, input: PolicyInput) => Promise<Verdict>;
@@ -30,12 +30,16 @@ export type EvaluatorOptions = Pick<BatchLimits, 'maxItems' | 'maxWaiting' | 'ma
      * none is blamed for a busy machine, and nobody waits for it.
      */
     aloneMs?: number;
+    /** how many are evaluated at once, which takes less time for each */
+    atOnce?: number;
   };
 
 type Asked = PolicyDocument & Question;
 
 /** most that wait to be asked by themselves */
 const maxAlone = 500;
+/** After one that did not end they are asked one after the other for as long: a document seldom has only one such input. */
+const carefulMs = 60_000;
 /** What did not end is not asked again for a while, nor are too many of these remembered. */
 const remembered = { forMs: 10 * 60_000, max: 1_000 };
 
@@ -44,22 +48,25 @@ const remembered = { forMs: 10 * 60_000, max: 1_000 };
  * memory, costs the others a moment.
  */
 export function openEvaluator(options: EvaluatorOptions): Evaluator {
-  const { limitMs, aloneMs, restartMaxMs = 1_000, atOnce = 1, niceness = 0 } = options;
-  const together = openLane({ limitMs, restartMaxMs, atOnce, niceness });
-  const alone = openLane({ limitMs: aloneMs ?? limitMs, restartMaxMs, atOnce: 1, niceness });
+  const { limitMs, aloneMs, restartMaxMs = 1_000, atOnce = 16, niceness = 0 } = options;
+  const together = openLane({ limitMs, restartMaxMs, niceness });
+  const alone = openLane({ limitMs: aloneMs ?? limitMs, restartMaxMs, niceness });
   /** inputs on which a document did not end, with the time until which that is remembered */
   const endless = new Map<string, number>();
+  let carefulUntil = 0;
   let isStopping = false;
 
   const askTogether: (one: Asked) => Promise<Verdict> = inBatches<Asked, Verdict>(
     async (asked) => {
-      const answers = await together.ask(asked);
-      // Asked one after the other, the first without an answer is the one that did not end.
+      const oneByOne = asked.length === 1 || performance.now() < carefulUntil;
+      const answers = await together.ask(asked, oneByOne ? 1 : atOnce);
       const stuck = answers.findIndex((answer) => typeof answer === 'string');
+      if (stuck >= 0) carefulUntil = performance.now() + carefulMs;
       return asked.map((one, place) => {
         const answer = answers[place];
         if (answer !== undefined && typeof answer !== 'string') return resultOf(answer);
-        if (place > stuck) return askTogether(one);
+        // Asked one after the other, the first without an answer is the one that did not end.
+        if (!oneByOne || place > stuck) return askTogether(one);
         return aloneMs === undefined ? blame(one, answer ?? 'ended', limitMs) : askAlone(one);
       });
     },
@@ -70,9 +77,9 @@ export function openEvaluator(options: EvaluatorOptions): Evaluator {
     async ([one]) => {
       if (!one) return [];
       if (isStopping) throw new EvaluatorAwayError('the evaluator stops');
-      const [first = 'ended'] = await alone.ask([one]);
+      const [first = 'ended'] = await alone.ask([one], 1);
       // It may have been ended from outside.
-      const [answer = 'ended'] = first === 'ended' ? await alone.ask([one]) : [first];
+      const [answer = 'ended'] = first === 'ended' ? await alone.ask([one], 1) : [first];
       return [typeof answer === 'string' ? blame(one, answer, aloneMs ?? limitMs) : resultOf(answer)];
     },
     { maxItems: 1, maxConcurrent: 1, maxWaiting: maxAlone },

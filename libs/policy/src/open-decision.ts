@@ -1,4 +1,4 @@
-import { type ZenDecision, ZenEngine } from '@gorules/zen-engine';
+import { type ZenDecision, ZenDecisionContent, ZenEngine } from '@gorules/zen-engine';
 import { InvalidPolicyError, PolicyFaultError, type PolicyInput } from './verdict.ts';
 
 /** The nodes and edges of a document, as far as they matter here. */
@@ -38,7 +38,8 @@ function compile(graph: Graph, exits: Readonly<Record<string, string>>): ZenDeci
   const toOutput = { id: 'prequal-exit-output', sourceId: exitId, targetId: output?.id };
   try {
     const document = Buffer.from(JSON.stringify({ ...graph, nodes, edges: [...edges, toOutput] }));
-    const decision = new ZenEngine().createDecision(document);
+    // Content of this kind has its formulas compiled; a buffer's are read again at each evaluation.
+    const decision = new ZenEngine().createDecision(new ZenDecisionContent(document));
     decision.validate();
     return decision;
   } catch (error) {

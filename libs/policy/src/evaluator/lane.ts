@@ -32,15 +32,16 @@ export type LaneOptions = {
   limitMs: number;
   /** longest wait before the process is started again after it was ended time after time, milliseconds */
   restartMaxMs: number;
-  /** Evaluated at once. With one, the first that is not answered in time is the one that does not end. */
-  atOnce: number;
   /** of its process, as in `nice` */
   niceness: number;
 };
 
 export type Lane = Disposable & {
-  /** One call at a time. Throws `EvaluatorAwayError`. */
-  ask: (asked: readonly (PolicyDocument & Question)[]) => Promise<(Answer | Unanswered)[]>;
+  /**
+   * One call at a time. So many are evaluated at once: with one, the first that is not answered in time is the one that
+   * does not end. Throws `EvaluatorAwayError`.
+   */
+  ask: (asked: readonly (PolicyDocument & Question)[], atOnce: number) => Promise<(Answer | Unanswered)[]>;
 };
 
 const startLimitMs = 10_000;
@@ -48,7 +49,7 @@ const startLimitMs = 10_000;
 const readLimitMs = 700;
 
 /** One process that evaluates: started at the first question, kept, and ended when it does not answer in time. */
-export function openLane({ limitMs, restartMaxMs, atOnce, niceness }: LaneOptions): Lane {
+export function openLane({ limitMs, restartMaxMs, niceness }: LaneOptions): Lane {
   const disposed = new AbortController();
   let running: { aside: Aside; knows: Set<string> } | undefined;
   let endedInARow = 0;
@@ -79,7 +80,7 @@ export function openLane({ limitMs, restartMaxMs, atOnce, niceness }: LaneOption
   }
 
   return {
-    ask: async (asked) => {
+    ask: async (asked, atOnce) => {
       const { aside, knows } = running ?? (await start());
       const unknown = asked.filter(({ hash }) => !knows.has(hash));
       const documents = Object.fromEntries(unknown.map(({ hash, document }) => [hash, document]));
