@@ -93,7 +93,7 @@ export async function startServers({ folder, onSpawn, profilesTo }: ServersOptio
         const notReady = await untilServiceReady(started);
         if (notReady !== undefined) throw new Error(`${name} did not become ready: ${notReady}`);
       }
-      return { ...started, metered: { name: service ?? name, pid: started.pid } };
+      return { ...started, metered: { name: service ?? name, pid: started.pid, withChildren: true } };
     },
     onSpawn,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
