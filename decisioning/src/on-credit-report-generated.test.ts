@@ -97,7 +97,7 @@ test('a decision is one change of status, one decision row with its evidence, on
       bureau_report: { result: 'SCORED', score: 700, bureau: 'simulated' },
     },
   ]);
-  expect(sent).toEqual(state.outbox);
+  expect(sent).toMatchObject(state.outbox);
   const event = decodeEvent('statusChanged', sent[0]?.message ?? '');
   expect(event).toMatchObject({ subject: id, data: { status: 'PRE_APPROVED', version: 2, cibilScore: 700 } });
   expect(event.correlationid).toBe('a-correlation');

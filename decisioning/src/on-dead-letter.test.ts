@@ -87,7 +87,8 @@ test('the application behind it goes to an underwriter, and its watchers are tol
       sql`select outcome, decided_by, policy_version, bureau_report from decisions where application_id = ${id}`,
     ),
   ).toEqual([{ outcome: 'MANUAL_REVIEW', decided_by: 'SYSTEM', policy_version: null, bureau_report: null }]);
-  expect(await rows(database, sql`select id, subject, message from outbox where application_id = ${id}`)).toEqual(sent);
+  const outbox = await rows(database, sql`select id, subject, message from outbox where application_id = ${id}`);
+  expect(sent).toMatchObject(outbox);
   const event = decodeEvent('statusChanged', sent[0]?.message ?? '');
   expect(event).toMatchObject({
     subject: id,

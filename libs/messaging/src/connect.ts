@@ -7,8 +7,10 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   type Msg,
+  type MsgHdrs,
   type NatsConnection,
 } from 'nats';
+import { openAckInbox, type PublishDurably } from './ack-inbox.ts';
 import { serversIn } from './nats-servers.ts';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
@@ -38,6 +40,11 @@ export type Broker = AsyncDisposable & {
   jetStream: () => Promise<{ js: JetStreamClient; jsm: JetStreamManager }>;
   /** Throws `BrokerAwayError` when there is no connection at this moment. */
   connectedJetStream: () => JetStreamClient;
+  /**
+   * Resolves once JetStream has stored the message. Throws `BrokerAwayError`: at once without a connection, or when
+   * the broker refuses (no stream, a full one) or does not answer within 5 s. None of these is the message's fault.
+   */
+  publish: (subject: string, payload: string, headers: MsgHdrs) => Promise<void>;
   /** Core subscription that lasts across reconnects. Answers how to end it. */
   subscribe: (subject: string, onMessage: (message: Msg) => void) => () => void;
   /** A subject of our own, which no other user may listen to. */
@@ -93,6 +100,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
   const listeners = new Set<() => void>();
   const waiting = new Set<(nc: NatsConnection) => void>();
   let nc: NatsConnection | undefined;
+  let publishDurably: PublishDurably | undefined;
   let connected = false;
   const stopping = new AbortController();
   const whereAndWho = serversIn(natsUrl, tls);
@@ -104,6 +112,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
 
   const first = connectUntilThere().then((connection) => {
     nc = connection;
+    publishDurably = openAckInbox(connection, createInbox(whereAndWho.inboxPrefix));
     void followStatus(connection);
     void connection.closed().then((error) => {
       // The client gave up although told never to. Consumers would hang for ever: end the process.
@@ -156,6 +165,14 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
     connectedJetStream: () => {
       if (!nc || !connected) throw new BrokerAwayError('NATS is away');
       return nc.jetstream();
+    },
+    publish: async (subject, payload, headers) => {
+      if (!publishDurably || !connected) throw new BrokerAwayError('NATS is away');
+      try {
+        await publishDurably(subject, payload, headers);
+      } catch (error) {
+        throw new BrokerAwayError('JetStream did not store a message', { cause: error });
+      }
     },
     subscribe: (subject, onMessage) => {
       let unsubscribe: () => void;

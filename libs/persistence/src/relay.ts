@@ -4,7 +4,13 @@ import { Counter, gaugeOf, inBatches, type Logger, type Registry } from '@prequa
 import { type Database, inTransaction, sql } from './database.ts';
 
 /** A row of the outbox: an event that is committed and not yet known to be in its stream. */
-export type OutboxMessage = { id: string; subject: string; message: string };
+export type OutboxMessage = {
+  id: string;
+  subject: string;
+  message: string;
+  /** for the headers, when whoever wrote the row publishes it as well: then the message need not be read for it */
+  trace?: { correlationid: string; traceparent: string };
+};
 
 export type RelayOptions = {
   database: Database;

@@ -1,0 +1,106 @@
+import { quiet, type TestNats, test } from '@prequal/testing';
+import { type DiscardPolicy, headers } from 'nats';
+import { describe, expect } from 'vitest';
+import { BrokerAwayError, connectBroker } from './connect.ts';
+import { report } from './credit-report.fixture.ts';
+import { provision } from './provision.ts';
+import { publishMessage, toMessage } from './publish.ts';
+
+async function provisioned({ broker }: TestNats) {
+  const { jsm } = await broker.jetStream();
+  await provision(jsm, { replicas: 1, ackWaitMs: 1_000 });
+  return jsm;
+}
+
+const stored = 'LOAN_CREDIT_REPORTS';
+
+test('a message is published when its stream has it, once for each id, with what traces it', async ({ nats }) => {
+  const jsm = await provisioned(nats);
+  const event = report();
+  const message = toMessage('creditReportGenerated', event);
+  await Promise.all([publishMessage(nats.broker, message), publishMessage(nats.broker, message)]);
+  const { state } = await jsm.streams.info(stored, { subjects_filter: message.subject });
+  expect(state.subjects).toEqual({ [message.subject]: 1 });
+  const { header, data } = await jsm.streams.getMessage(stored, { last_by_subj: message.subject });
+  expect(new TextDecoder().decode(data)).toBe(message.message);
+  expect(['Nats-Msg-Id', 'traceparent', 'correlation-id'].map((name) => header.get(name))).toEqual([
+    event.id,
+    event.traceparent,
+    event.correlationid,
+  ]);
+});
+
+test('what an outbox gave back is traced by what its envelope says', async ({ nats }) => {
+  const jsm = await provisioned(nats);
+  const event = report();
+  const { trace: _, ...row } = toMessage('creditReportGenerated', event);
+  await publishMessage(nats.broker, row);
+  const { header } = await jsm.streams.getMessage(stored, { last_by_subj: row.subject });
+  expect(header.get('traceparent')).toBe(event.traceparent);
+});
+
+test.for([
+  ['written with its trace', (message: string) => message, { correlationid: 'a\r\nb', traceparent: '00-0-0-01' }],
+  ['whose envelope has it', (message: string) => message.replace('"a-test"', '"a\\r\\nb"'), undefined],
+  ['that is no envelope', () => '{', undefined],
+] as const)('no header is made of what cannot be one, in a message %s', async ([, change, trace], { nats }) => {
+  const jsm = await provisioned(nats);
+  const { trace: _, ...row } = toMessage('creditReportGenerated', report());
+  const message = change(row.message);
+  await publishMessage(nats.broker, { ...row, message, ...(trace && { trace }) });
+  const { header } = await jsm.streams.getMessage(stored, { last_by_subj: row.subject });
+  expect([...header.keys()].filter((name) => name !== 'Nats-Msg-Id')).toEqual([]);
+});
+
+describe('nothing is taken for published that', () => {
+  test('no stream takes', async ({ nats }) => {
+    await nats.broker.jetStream();
+    const published = nats.broker.publish('nobody.listens', '{}', headers());
+    await expect(published).rejects.toMatchObject({
+      name: 'BrokerAwayError',
+      cause: { message: expect.stringMatching('no stream') },
+    });
+  });
+
+  test('a full stream refuses', async ({ nats }) => {
+    const { jsm } = await nats.broker.jetStream();
+    await jsm.streams.add({ name: 'SMALL', subjects: ['small'], max_msgs: 1, discard: 'new' as DiscardPolicy });
+    await nats.broker.publish('small', 'first', headers());
+    const second = nats.broker.publish('small', 'second', headers());
+    await expect(second).rejects.toMatchObject({
+      name: 'BrokerAwayError',
+      cause: { message: expect.stringMatching('maximum messages') },
+    });
+  });
+
+  test('somebody else answers', async ({ nats }) => {
+    await nats.broker.jetStream();
+    nats.broker.subscribe('answered', ({ reply = '' }) => nats.broker.send(reply, { payload: '{}', replyTo: 'x' }));
+    const published = nats.broker.publish('answered', '{}', headers());
+    await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching('no acknowledgement') } });
+  });
+
+  test('nobody answers within five seconds, while others are answered', async ({ nats }) => {
+    await provisioned(nats);
+    nats.broker.subscribe('unanswered', () => undefined);
+    const begun = performance.now();
+    const published = nats.broker.publish('unanswered', '{}', headers());
+    published.catch(() => undefined);
+    await publishMessage(nats.broker, toMessage('creditReportGenerated', report()));
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching('within 5 s') } });
+    expect(performance.now() - begun).toBeGreaterThan(4_990);
+  });
+
+  test('was on its way when the connection was closed', async ({ nats }) => {
+    const broker = connectBroker({ natsUrl: nats.url, name: 'closing', log: quiet });
+    await broker.jetStream();
+    broker.subscribe('unanswered', () => undefined);
+    const published = broker.publish('unanswered', '{}', headers());
+    published.catch(() => undefined);
+    await broker.flush();
+    await broker[Symbol.asyncDispose]();
+    await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching('closed') } });
+    await expect(broker.publish('unanswered', '{}', headers())).rejects.toThrow(BrokerAwayError);
+  });
+});
