@@ -10,6 +10,8 @@ import type { StreamPlaces } from './stream-limits.ts';
 export type SocketRules = {
   path: string;
   isOpen: () => boolean;
+  /** what happens to a socket that is accepted */
+  open: (socket: ClientSocket) => void;
   allowedOrigins: readonly string[];
   places: StreamPlaces;
   maxMessagesPerSecond: number;
@@ -23,7 +25,7 @@ const paceWindowMs = 1_000;
 
 /** Everything that is decided before there is a socket, and the pace of what comes over it. */
 export function acceptSockets(server: HttpServer, sockets: Server<typeof ClientSocket>, rules: SocketRules): void {
-  const { path, isOpen, places, log } = rules;
+  const { path, isOpen, open, places, log } = rules;
   const onError = (error: Error) => log.debug({ err: error }, 'a WebSocket client broke the protocol');
   // Shared by all sockets.
   function countMessage(this: WebSocket): void {
@@ -63,11 +65,9 @@ export function acceptSockets(server: HttpServer, sockets: Server<typeof ClientS
         correlationId: headerOf(request, 'x-correlation-id'),
         traceparent: headerOf(request, 'traceparent'),
       };
-      // The request itself, which would stay as long as the socket, is not handed on.
-      sockets.emit('connection', opened, undefined);
-      // The library would print a client's protocol error on the console. ws has closed the socket by then.
-      opened.removeAllListeners('error');
+      // After an error ws has closed the socket.
       opened.on('error', onError);
+      open(opened);
     });
   });
 }

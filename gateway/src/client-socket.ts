@@ -11,8 +11,8 @@ export type Handshake = {
   traceparent: string | undefined;
 };
 
-/** Who a socket belongs to, for all operations it carries, and the signal that it is closed. */
-export type Session = { viewer: Viewer | Refusal; gone: AbortSignal };
+/** Who a socket belongs to, for all operations it carries, and what tells them that it is closed. */
+export type Session = { viewer: Viewer | Refusal; gone: AbortController };
 
 /** bytes; of a client that reads as fast as it is told no more are waiting */
 const waitingForFastClient = 16 * 1_024;
@@ -30,22 +30,33 @@ export class ClientSocket extends WebSocket {
   pingAt = 0;
   hasAnswered = true;
 
+  /** of a client that has not said yet who it is */
+  initTimer: NodeJS.Timeout | undefined;
+  /** What the protocol does with a message, and when the socket is closed. */
+  receive: ((message: string) => Promise<void>) | undefined;
+  closed: ((code: number, reason: string) => Promise<void>) | undefined;
+
   /** what carries its frames */
   carrier: Duplex | undefined;
   #isHolding = false;
 
+  /** As the protocol asks for it. */
+  onMessage(receive: (message: string) => Promise<void>): void {
+    this.receive = receive;
+  }
+
   /**
    * What is sent in one turn of the event loop shares a write: the last update of a stream and its end do, and all that
-   * the streams of one socket are told meanwhile. The library sends the next message when it is called back: at once,
-   * until much waits for a client that is slow. What could not be written was for a socket that is gone, as its close
-   * tells; the library would print each time.
+   * the streams of one socket are told meanwhile. The protocol sends the next message when this one is: at once, until
+   * much waits for a client that is slow. What could not be written was for a socket that is gone, as its close tells.
    */
-  override send(data: unknown, sent?: unknown): void {
+  override send(data: unknown): Promise<void> | undefined {
     this.#holdForThisTurn();
-    const told = () => typeof sent === 'function' && sent();
-    const isFast = this.bufferedAmount < waitingForFastClient;
-    super.send(data as string, isFast ? ignore : told);
-    if (isFast) told();
+    if (this.bufferedAmount >= waitingForFastClient) {
+      return new Promise((sent) => super.send(data as string, () => sent()));
+    }
+    super.send(data as string, ignore);
+    return undefined;
   }
 
   #holdForThisTurn(): void {

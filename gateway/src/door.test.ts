@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Refusal, type StatusUpdate } from '@prequal/schema';
-import { createMetrics, readConfig } from '@prequal/service';
+import { createLog, createMetrics, readConfig } from '@prequal/service';
 import { connectClient, quiet } from '@prequal/testing';
 import type { GraphQLFormattedError } from 'graphql';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -11,13 +11,20 @@ import type { UseCases } from './context.ts';
 import { createGraphql } from './create-graphql.ts';
 import { createDocumentGate } from './document-gate.ts';
 import { doorOptions } from './door-options.ts';
-import { serveGateway } from './server.ts';
+import { type ServerOptions, serveGateway } from './server.ts';
 import { UpdateStream } from './update-stream.ts';
 
 const analyst = { subject: 'ana', roles: ['analyst' as const] };
 
 /** The gateway's door, with the stream that `watchDecisions` answers behind it; nothing else is asked of it. */
-async function openDoor(watch: UseCases['decisions']['watch']) {
+async function openDoor(
+  watch: UseCases['decisions']['watch'],
+  {
+    identify = async () => ({ viewer: analyst }),
+    log = quiet,
+    pingPeriodMs = 60_000,
+  }: Partial<Pick<ServerOptions, 'identify' | 'log'>> & { pingPeriodMs?: number } = {},
+) {
   const key = () => `test-1:${randomBytes(32).toString('base64')}`;
   const env = {
     NATS_URL: 'nats://127.0.0.1:1',
@@ -33,9 +40,9 @@ async function openDoor(watch: UseCases['decisions']['watch']) {
     health: { dependencies: [], isServing: () => true, metrics: createMetrics('gateway') },
     tls: undefined,
     ...options,
-    sockets: { ...options.sockets, pingPeriodMs: 100 },
-    identify: async () => ({ viewer: analyst }),
-    log: quiet,
+    sockets: { ...options.sockets, pingPeriodMs },
+    identify,
+    log,
   });
   const useCases = { decisions: { watch } } as unknown as UseCases;
   const graphiql = () => Promise.reject(new Error('there is no page here'));
@@ -48,7 +55,7 @@ async function openDoor(watch: UseCases['decisions']['watch']) {
   return { door, client };
 }
 
-const decisions = 'subscription { decisions { status version } }';
+const decisions = 'subscription { decisions { status version reasons { message } } }';
 
 const update: StatusUpdate = {
   applicationId: '01890a5d-ac96-774b-bcce-b302099a8057',
@@ -109,19 +116,76 @@ describe.each(['ws', 'sse'] as const)('a client over %s that leaves before its s
   });
 });
 
-test('sockets are pinged, and an error quotes the correlation id that the handshake named', async () => {
-  const { door } = await openDoor(() => Promise.reject(new Error('no stream')));
-  const socket = new WebSocket(`${door.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
-    headers: { 'x-correlation-id': 'named-1' },
-  });
+function openSocket(door: { url: string }, headers: Record<string, string> = {}): WebSocket {
+  const socket = new WebSocket(`${door.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers });
   onTestFinished(() => socket.terminate());
+  return socket;
+}
+
+const init = '{"type":"connection_init"}';
+const subscribe = JSON.stringify({ id: '1', type: 'subscribe', payload: { query: decisions } });
+
+test('what fails of our own while a socket is served closes it, and is in the log', async () => {
+  const lines: string[] = [];
+  const log = createLog('gateway', 'error', { write: (line: string) => void lines.push(line) });
+  const identify = () => Promise.reject(new Error('the keys are gone'));
+  const { door } = await openDoor(() => Promise.reject(new Error('no stream')), { identify, log });
+  const socket = openSocket(door);
+  await once(socket, 'open');
+  socket.send(init);
+  const [code, reason] = await once(socket, 'close');
+  expect([code, String(reason)]).toEqual([4500, 'Internal server error']);
+  await vi.waitFor(() => expect(lines).toHaveLength(1), 10_000);
+  expect(lines[0]).toContain('the keys are gone');
+});
+
+test('of a client that does not read no more is taken than it has room for, and then it misses nothing', async () => {
+  const total = 10_000;
+  const reasons = [{ code: 'LONG', message: 'x'.repeat(2_000) }];
+  let taken = 0;
+  const stream = new UpdateStream<StatusUpdate>({ onLeave: () => undefined, onTake: () => (taken += 1) });
+  for (let version = 1; version <= total; version += 1) stream.push({ ...update, version, reasons });
+  stream.end();
+  const { door } = await openDoor(async () => stream);
+  const socket = openSocket(door);
+  const versions: number[] = [];
+  const completed = Promise.withResolvers<void>();
+  socket.on('message', (data: Buffer) => {
+    const { type, payload } = JSON.parse(data.toString());
+    if (type === 'connection_ack') {
+      socket.pause();
+      socket.send(subscribe);
+    }
+    if (type === 'next') versions.push(payload.data.decisions.version);
+    if (type === 'complete') completed.resolve();
+  });
+  await once(socket, 'open');
+  socket.send(init);
+  // Until what lies between the two is full.
+  let before = -1;
+  await expect
+    .poll(() => {
+      const isStill = taken > 0 && taken === before;
+      before = taken;
+      return isStill;
+    })
+    .toBe(true);
+  expect(taken).toBeLessThan(total);
+  socket.resume();
+  await completed.promise;
+  expect(versions).toEqual(Array.from({ length: total }, (_, index) => index + 1));
+});
+
+test('sockets are pinged, and an error quotes the correlation id that the handshake named', async () => {
+  const { door } = await openDoor(() => Promise.reject(new Error('no stream')), { pingPeriodMs: 100 });
+  const socket = openSocket(door, { 'x-correlation-id': 'named-1' });
   const pinged = once(socket, 'ping');
   const messages: string[] = [];
   socket.on('message', (data: Buffer) => messages.push(data.toString()));
   await once(socket, 'open');
-  socket.send('{"type":"connection_init"}');
+  socket.send(init);
   await vi.waitFor(() => expect(messages).toHaveLength(1), 10_000);
-  socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: decisions } }));
+  socket.send(subscribe);
   await vi.waitFor(() => expect(messages[1]).toContain('"correlationId":"named-1"'), 10_000);
   await pinged;
 });

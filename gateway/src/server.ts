@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { answerHealth, type Health, type Logger, listen, pathOf, type ServerTls, traceOf } from '@prequal/service';
-import { useServer } from 'graphql-ws/use/ws';
+import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
 import type { Allowances } from './allowances.ts';
@@ -72,7 +72,7 @@ const handshakeLimitMs = 10_000;
 export async function serveGateway(options: ServerOptions): Promise<GatewayServer> {
   const { health, log } = options;
   const open = new Set<ServerResponse>();
-  let serving: { graphql: Graphql; sockets: { dispose: () => unknown } } | undefined;
+  let serving: { graphql: Graphql; open: (socket: ClientSocket) => void } | undefined;
   let stopping: Promise<void> | undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -135,10 +135,12 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
     noServer: true,
     maxPayload: options.sockets.maxFrameBytes,
     WebSocket: ClientSocket,
+    handleProtocols,
   });
   acceptSockets(server, sockets, {
     path: graphqlPath,
     isOpen: () => !stopping && serving !== undefined,
+    open: (socket) => serving?.open(socket),
     allowedOrigins: options.allowedOrigins,
     places: options.places,
     maxMessagesPerSecond: options.sockets.maxMessagesPerSecond,
@@ -172,7 +174,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       // An SSE response that ended would tell its client that the stream is complete; a cut one is resumed.
       ...[...open].filter(isEventStream).map((response) => () => response.destroy()),
     ]);
-    await serving?.sockets.dispose();
+    await new Promise((resolve) => sockets.close(resolve));
     await closed;
     clearInterval(idle);
     clearTimeout(limit);
@@ -181,11 +183,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   return {
     url,
     serve: (graphql) => {
-      serving = {
-        graphql,
-        // Kept alive by ourselves: the library makes timers for each socket.
-        sockets: useServer(graphqlOverWebSocket(graphql, options), sockets, 0),
-      };
+      serving = { graphql, open: graphqlOverWebSocket(graphql, options) };
     },
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };

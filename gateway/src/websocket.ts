@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { Refusal, type Viewer } from '@prequal/schema';
-import { traceOf } from '@prequal/service';
+import { type Logger, traceOf } from '@prequal/service';
 import { GraphQLError } from 'graphql';
-import type { ServerOptions } from 'graphql-ws';
-import type { Extra } from 'graphql-ws/use/ws';
+import { CloseCode, makeServer } from 'graphql-ws';
+import type { RawData, WebSocket } from 'ws';
 import type { Allowances } from './allowances.ts';
 import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
-import type { ClientSocket, Handshake, Session } from './client-socket.ts';
+import type { ClientSocket, Session } from './client-socket.ts';
 import type { RequestFacts } from './context.ts';
 import type { Graphql } from './create-graphql.ts';
 import { type HttpRefusal, tooManyRequests } from './http-request.ts';
@@ -27,27 +27,35 @@ export type SocketOptions = {
   /** operations by address */
   requests: Allowances;
   sockets: SocketLimits;
+  log: Logger;
 };
 
-/** GraphQL over WebSocket (graphql-transport-ws) with the very functions that serve HTTP. */
+/**
+ * GraphQL over WebSocket (graphql-transport-ws) with the very functions that serve HTTP. Answers how a socket is served
+ * from then on. The library's own way from a socket of ws to its protocol keeps the bytes and the text of a subscription
+ * for as long as that lasts, and makes listeners for each socket.
+ */
 export function graphqlOverWebSocket(
   graphql: Graphql,
-  { identify, requests, sockets: limits }: SocketOptions,
-): ServerOptions<Record<string, unknown>, Extra> {
-  return {
-    connectionInitWaitTimeout: limits.initTimeoutMs,
+  { identify, requests, sockets: limits, log }: SocketOptions,
+): (socket: ClientSocket) => void {
+  const protocol = makeServer<Record<string, unknown>, ClientSocket>({
+    // By a timer of ours, which goes when the client has said who it is.
+    connectionInitWaitTimeout: 0,
     execute: (operation) => graphql.run(operation as Operation),
     subscribe: (operation) => graphql.stream(operation as Operation),
-    onConnect: async ({ extra, connectionParams }) => {
-      const { socket, handshake } = socketOf(extra);
-      const { viewer, expiresAtMs } = await identify(connectionParams?.['authorization'] ?? handshake.authorization);
+    onConnect: async ({ extra: socket, connectionParams }) => {
+      expectNoInit(socket);
+      const { viewer, expiresAtMs } = await identify(
+        connectionParams?.['authorization'] ?? handshakeOf(socket).authorization,
+      );
       if (viewer instanceof Refusal) {
         socket.close(viewer.code === 'UNAVAILABLE' ? tryAgainLater : forbidden, viewer.message);
         return false;
       }
       const session = openSession(socket, viewer);
       if (expiresAtMs !== undefined) {
-        atInstant(expiresAtMs, session.gone, () => {
+        atInstant(expiresAtMs, session.gone.signal, () => {
           // A client that does not answer the close frame could go on sending.
           session.viewer = expired;
           socket.close(forbidden, expired.message);
@@ -55,10 +63,11 @@ export function graphqlOverWebSocket(
       }
       return true;
     },
-    onSubscribe: async ({ extra, connectionParams, subscriptions }, _id, payload) => {
-      const { session, handshake } = socketOf(extra);
+    onSubscribe: async ({ extra: socket, connectionParams, subscriptions }, _id, payload) => {
+      const { session } = socket;
       if (!session) throw new Error('an operation on a socket that nobody has identified');
       const { viewer, gone } = session;
+      const handshake = handshakeOf(socket);
       const { address } = handshake;
       if (viewer instanceof Refusal) return [withoutHttp(toRefusedError(viewer))];
       // Itself included.
@@ -72,8 +81,8 @@ export function graphqlOverWebSocket(
         viewer,
         synthetic: false,
         address,
-        carries: { answers: false, streams: true },
-        gone: () => gone,
+        carries: streamsAlone,
+        gone: () => gone.signal,
       };
       try {
         const prepared = graphql.prepare(payload, facts);
@@ -83,7 +92,52 @@ export function graphqlOverWebSocket(
         return [withoutHttp(withoutPan(error instanceof GraphQLError ? error : unreadable()))];
       }
     },
+  });
+
+  // These are shared by all sockets.
+  function onMessage(this: WebSocket, data: RawData): void {
+    const socket = this as ClientSocket;
+    socket.receive?.(readMessage(String(data))).catch((error: unknown) => {
+      log.error({ err: error }, 'a message of a socket could not be handled');
+      socket.close(CloseCode.InternalServerError, 'Internal server error');
+    });
+  }
+
+  function onClose(this: WebSocket, code: number, reason: Buffer): void {
+    const socket = this as ClientSocket;
+    expectNoInit(socket);
+    socket.closed?.(code, String(reason)).catch((error: unknown) => {
+      log.error({ err: error }, 'what a socket carried could not be ended');
+    });
+    socket.session?.gone.abort('closed');
+  }
+
+  function onLateInit(socket: ClientSocket): void {
+    socket.close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout');
+  }
+
+  return (socket) => {
+    socket.initTimer = setTimeout(onLateInit, limits.initTimeoutMs, socket);
+    socket.closed = protocol.opened(socket, socket);
+    socket.on('message', onMessage);
+    socket.once('close', onClose);
   };
+}
+
+const streamsAlone = { answers: false, streams: true };
+
+function expectNoInit(socket: ClientSocket): void {
+  clearTimeout(socket.initTimer);
+  socket.initTimer = undefined;
+}
+
+/** What the library would make of the text, which it would keep; what is no JSON it refuses itself. */
+function readMessage(text: string): string {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return text;
+  }
 }
 
 function tooMany(max: number): GraphQLError {
@@ -99,18 +153,15 @@ function openSession(socket: ClientSocket, viewer: Viewer): Session {
   const gone = new AbortController();
   // As many listeners as streams on this socket; that they are many is no leak.
   setMaxListeners(0, gone.signal);
-  socket.once('close', () => gone.abort());
   // It may have closed while its token was looked at.
-  if (socket.readyState === socket.CLOSED) gone.abort();
-  socket.session = { viewer, gone: gone.signal };
+  if (socket.readyState === socket.CLOSED) gone.abort('closed');
+  socket.session = { viewer, gone };
   return socket.session;
 }
 
-// The library hands on what `acceptSockets` gave it.
-function socketOf(extra: Extra): { socket: ClientSocket; handshake: Handshake; session: Session | undefined } {
-  const socket = extra.socket as ClientSocket;
-  if (!socket.handshake) throw new Error('a socket that was not accepted');
-  return { socket, handshake: socket.handshake, session: socket.session };
+function handshakeOf({ handshake }: ClientSocket): NonNullable<ClientSocket['handshake']> {
+  if (!handshake) throw new Error('a socket that was not accepted');
+  return handshake;
 }
 
 function text(value: unknown): string | undefined {
