@@ -15,7 +15,7 @@ const peers = {
 export const edge: Scenario = async ({ servers, load, options, say }) => {
   const { repeats, seconds, warmUpSeconds } = options.quick
     ? { repeats: 2, seconds: 0.7, warmUpSeconds: 0.7 }
-    : { repeats: 5, seconds: 3, warmUpSeconds: 3 };
+    : { repeats: 5, seconds: 3, warmUpSeconds: 6 };
   const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];

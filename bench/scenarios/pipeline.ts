@@ -11,9 +11,9 @@ type Pipeline = { name: 'Prequal' | 'straightforward'; url: string; address: str
 
 /** Applications a second from submission to pushed decision, sustained, beside the pipeline as it is written at first. */
 export const pipeline: Scenario = async ({ servers, load, options, say }) => {
-  const { repeats, seconds, applicants } = options.quick
-    ? { repeats: 1, seconds: 1.5, applicants: 128 }
-    : { repeats: 5, seconds: 8, applicants: 256 };
+  const { repeats, seconds, warmUpSeconds, applicants } = options.quick
+    ? { repeats: 1, seconds: 1.5, warmUpSeconds: 1.5, applicants: 128 }
+    : { repeats: 5, seconds: 8, warmUpSeconds: 24, applicants: 512 };
   const times = options.repeats ?? repeats;
   const recorder = createRecorder();
   const failures: string[] = [];
@@ -27,12 +27,12 @@ export const pipeline: Scenario = async ({ servers, load, options, say }) => {
     { name: 'Prequal', url: system.url, address: system.gateway.address, processes: system.processes },
     { name: 'straightforward', url: other.url, address: undefined, processes: other.processes },
   ];
-  const runOn = async ({ url }: Pipeline) => {
-    const result = await load.run('applicants', { url, applicants, sockets, seconds });
+  const runOn = async ({ url }: Pipeline, forSeconds = seconds) => {
+    const result = await load.run('applicants', { url, applicants, sockets, seconds: forSeconds });
     failures.push(...result.faults);
     return result;
   };
-  for (const one of compared) await runOn(one);
+  for (const one of compared) await runOn(one, warmUpSeconds);
   for (let repeat = 1; repeat <= times; repeat += 1) {
     say(`pipeline: repeat ${repeat} of ${times}`);
     const perSecond: number[] = [];

@@ -20,7 +20,7 @@ import type { Reviews } from './review.ts';
 import type { StatusFeed } from './status-feed.ts';
 import type { Submission, SubmitResult } from './submit-application.ts';
 import { sightOf } from './viewer.ts';
-import { watchApplication } from './watch-application.ts';
+import { type WatchDeps, watchApplication } from './watch-application.ts';
 
 export type UseCases = {
   submitApplication: (submission: Submission) => Promise<SubmitResult>;
@@ -50,7 +50,7 @@ export type RequestFacts = {
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The port of one operation: what its resolvers may ask for. A class, since every watcher keeps one. */
-export class OperationContext implements GraphQLContext {
+export class OperationContext implements GraphQLContext, WatchDeps {
   readonly viewer: Viewer;
   readonly facts: RequestFacts;
   readonly #useCases: UseCases;
@@ -140,10 +140,15 @@ export class OperationContext implements GraphQLContext {
   }
 
   async watchApplication(id: string, afterVersion: number | undefined) {
-    const { feed, readStatus } = this.#useCases.watching;
-    const sight = this.#sight;
-    const readInSight = (wanted: { id: string; after: number | undefined }) => readStatus({ ...wanted, ...sight });
-    return watchApplication({ feed, readStatus: readInSight }, knownApplication(id), afterVersion, this.facts.gone());
+    return watchApplication(this, knownApplication(id), afterVersion, this.facts.gone());
+  }
+
+  get feed() {
+    return this.#useCases.watching.feed;
+  }
+
+  readStatus({ id, after }: { id: string; after: number | undefined }) {
+    return this.#useCases.watching.readStatus({ id, after, ...this.#sight });
   }
 
   watchDecisions(filter: DecisionFilter) {

@@ -11,7 +11,9 @@ export class UpdateStream<Item> implements AsyncIterableIterator<Item> {
   #kept: Item[] | undefined;
   #ended = false;
   #failure: Error | undefined;
-  #waiting: PromiseWithResolvers<IteratorResult<Item>> | undefined;
+  /** what the client waits for, and what tells it */
+  #asked: Promise<IteratorResult<Item>> | undefined;
+  #answer: ((result: IteratorResult<Item> | Promise<never>) => void) | undefined;
 
   constructor(options: UpdateStreamOptions) {
     this.#options = options;
@@ -20,18 +22,15 @@ export class UpdateStream<Item> implements AsyncIterableIterator<Item> {
   /** Passes an item on at once, or keeps it until the client asks for it. */
   push(item: Item): void {
     if (this.#ended) return;
-    if (this.#waiting) this.#waiting.resolve({ done: false, value: item });
+    if (this.#answer) this.#tell({ done: false, value: item });
     else (this.#kept ??= []).push(item);
-    this.#waiting = undefined;
   }
 
   /** What is kept is still given out; then the stream is done. */
   end(): void {
     this.#ended = true;
-    if (this.size() > 0) return;
-    if (this.#failure) this.#waiting?.reject(this.#failure);
-    else this.#waiting?.resolve({ done: true, value: undefined });
-    this.#waiting = undefined;
+    if (this.size() > 0 || !this.#answer) return;
+    this.#tell(this.#failure ? Promise.reject(this.#failure) : { done: true, value: undefined });
   }
 
   /** The same at once: what is kept is dropped. With an error the client is told that. */
@@ -56,8 +55,16 @@ export class UpdateStream<Item> implements AsyncIterableIterator<Item> {
       if (this.#failure) return Promise.reject(this.#failure);
       return Promise.resolve({ done: true, value: undefined });
     }
-    this.#waiting ??= Promise.withResolvers();
-    return this.#waiting.promise;
+    this.#asked ??= new Promise((resolve) => {
+      this.#answer = resolve;
+    });
+    return this.#asked;
+  }
+
+  #tell(result: IteratorResult<Item> | Promise<never>): void {
+    this.#answer?.(result);
+    this.#asked = undefined;
+    this.#answer = undefined;
   }
 
   return(): Promise<IteratorResult<Item>> {

@@ -48,7 +48,7 @@ class Watch {
   /** resolves when no change goes unsignalled any more */
   readonly subscribed: Promise<void>;
   // A status changes a few times at most, so what a slow client has not taken yet stays short.
-  readonly updates = new UpdateStream<StatusUpdate>({ onLeave: () => this.#leave() });
+  readonly updates = new UpdateStream<StatusUpdate>(this);
   readonly #deps: WatchDeps;
   readonly #id: string;
   readonly #gone: AbortSignal;
@@ -71,12 +71,12 @@ class Watch {
     this.#stop = stop;
     this.subscribed = subscribed;
     gone.addEventListener('abort', this);
-    if (gone.aborted) this.#leave();
+    if (gone.aborted) this.onLeave();
   }
 
   /** The signal that the client has left. */
   handleEvent(): void {
-    this.#leave();
+    this.onLeave();
   }
 
   end(): void {
@@ -86,7 +86,7 @@ class Watch {
     this.updates.end();
   }
 
-  #leave(): void {
+  onLeave(): void {
     this.updates.cut();
     this.end();
   }
@@ -114,12 +114,14 @@ class Watch {
 
   /** False when the application does not exist. Signals that arrive while it reads make it read once more. */
   async readUntilCurrent(): Promise<boolean> {
-    const { readStatus, pause = pauseWithBackoff } = this.#deps;
+    const { pause = pauseWithBackoff } = this.#deps;
     this.#reading = true;
     try {
       for (let attempt = 1; !this.#ended; attempt += 1) {
         this.#readAgain = false;
-        const snapshot = await readStatus({ id: this.#id, after: this.#last }).catch(() => 'unreadable' as const);
+        const snapshot = await this.#deps
+          .readStatus({ id: this.#id, after: this.#last })
+          .catch(() => 'unreadable' as const);
         if (snapshot === undefined) return false;
         if (snapshot === 'unreadable') {
           await pause(attempt, this.#gone).catch(() => undefined);

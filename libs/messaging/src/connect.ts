@@ -155,6 +155,16 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
     }
   }
 
+  function subscribeOn(connection: NatsConnection, subject: string, onMessage: (message: Msg) => void): () => void {
+    const subscription = connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error) log.warn({ err: error, subject }, 'NATS subscription reports an error');
+        else onMessage(message);
+      },
+    });
+    return () => subscription.unsubscribe();
+  }
+
   return {
     isConnected: () => connected,
     isClustered: () => nc?.info?.cluster !== undefined,
@@ -175,22 +185,16 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
       }
     },
     subscribe: (subject, onMessage) => {
-      let unsubscribe: () => void;
+      if (nc) return subscribeOn(nc, subject, onMessage);
+      let unsubscribe: (() => void) | undefined;
       const subscribe = (connection: NatsConnection) => {
-        const subscription = connection.subscribe(subject, {
-          callback: (error, message) => {
-            if (error) log.warn({ err: error, subject }, 'NATS subscription reports an error');
-            else onMessage(message);
-          },
-        });
-        unsubscribe = () => subscription.unsubscribe();
+        unsubscribe = subscribeOn(connection, subject, onMessage);
       };
-      if (nc) subscribe(nc);
-      else {
-        waiting.add(subscribe);
-        unsubscribe = () => waiting.delete(subscribe);
-      }
-      return () => unsubscribe();
+      waiting.add(subscribe);
+      return () => {
+        waiting.delete(subscribe);
+        unsubscribe?.();
+      };
     },
     newInbox: () => createInbox(whereAndWho.inboxPrefix),
     send: (subject, { payload, replyTo }) => {
