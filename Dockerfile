@@ -37,6 +37,8 @@ COPY --chmod=755 libs libs
 COPY --chmod=755 gateway gateway
 COPY --chmod=755 scoring scoring
 COPY --chmod=755 decisioning decisioning
+# Watchers that open by the thousand leave gaps in the heap when more of it is young: a third of their memory.
+ENV NODE_OPTIONS=--max-semi-space-size=32
 # The user `node` of the base image, as a number, by which an orchestrator sees that it is not root.
 USER 1000:1000
 CMD ["node", "gateway/src/main.ts"]

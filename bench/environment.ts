@@ -15,6 +15,8 @@ export function productionEnv(): NodeJS.ProcessEnv {
     HOME,
     NODE_ENV: 'production',
     NODE_COMPILE_CACHE: path.join(repoRoot, '.data', 'cache', 'compiled'),
+    // As our image has it.
+    NODE_OPTIONS: '--max-semi-space-size=32',
     LOG_LEVEL: 'info',
     PAN_ENCRYPTION_KEYS: key(),
     PAN_INDEX_KEYS: key(),

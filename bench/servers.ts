@@ -75,7 +75,11 @@ export async function startServers({ folder, onSpawn, profilesTo }: ServersOptio
     },
     startProcess: async ({ name, service, entry, env }) => {
       await using log = await open(path.join(folder, 'logs', `${name}.log`), 'a');
-      const options = `${env['NODE_OPTIONS'] ?? ''}${profiling && `${profiling} --cpu-prof-name=${name}.cpuprofile`}`;
+      const options = [
+        production['NODE_OPTIONS'],
+        env['NODE_OPTIONS'],
+        profiling && `${profiling} --cpu-prof-name=${name}.cpuprofile`,
+      ];
       // A port below those that clients are given.
       const port = String(await freePort());
       const ports = { GATEWAY_PORT: port, SCORING_PORT: port, DECISIONING_PORT: port };
@@ -83,7 +87,7 @@ export async function startServers({ folder, onSpawn, profilesTo }: ServersOptio
         name,
         repoRoot,
         output: log.fd,
-        env: { ...production, ...ports, ...env, NODE_OPTIONS: options },
+        env: { ...production, ...ports, ...env, NODE_OPTIONS: options.filter(Boolean).join(' ') },
         ...(service && { service }),
         ...(entry && { entry: path.join(import.meta.dirname, entry) }),
         onSpawn,
