@@ -77,6 +77,7 @@ describe('graphql-transport-ws', () => {
     '[]',
     '{}',
     '{"type":"unknown"}',
+    String.raw`"{\"type\":\"ping\"}"`,
     '{"type":"subscribe"}',
     '{"type":"subscribe","id":"1"}',
     '{"type":"subscribe","id":"","payload":{"query":"{a}"}}',

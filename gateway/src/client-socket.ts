@@ -50,6 +50,7 @@ export class ClientSocket extends WebSocket {
    * the streams of one socket are told meanwhile. The protocol sends the next message when this one is: at once, until
    * much waits for a client that is slow. What could not be written was for a socket that is gone, as its close tells.
    */
+  // oxlint-disable-next-line typescript/no-misused-promises -- the protocol waits for it, and nobody else sends
   override send(data: unknown): Promise<void> | undefined {
     this.#holdForThisTurn();
     if (this.bufferedAmount >= waitingForFastClient) {

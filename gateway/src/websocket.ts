@@ -3,7 +3,7 @@ import { Refusal, type Viewer } from '@prequal/schema';
 import { type Logger, traceOf } from '@prequal/service';
 import { GraphQLError } from 'graphql';
 import { CloseCode, makeServer } from 'graphql-ws';
-import type { RawData, WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import type { Allowances } from './allowances.ts';
 import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
 import type { ClientSocket, Session } from './client-socket.ts';
@@ -95,9 +95,9 @@ export function graphqlOverWebSocket(
   });
 
   // These are shared by all sockets.
-  function onMessage(this: WebSocket, data: RawData): void {
+  function onMessage(this: WebSocket, data: Buffer): void {
     const socket = this as ClientSocket;
-    socket.receive?.(readMessage(String(data))).catch((error: unknown) => {
+    socket.receive?.(readMessage(data.toString())).catch((error: unknown) => {
       log.error({ err: error }, 'a message of a socket could not be handled');
       socket.close(CloseCode.InternalServerError, 'Internal server error');
     });
@@ -132,11 +132,13 @@ function expectNoInit(socket: ClientSocket): void {
 }
 
 /** What the library would make of the text, which it would keep; what is no JSON it refuses itself. */
-function readMessage(text: string): string {
+function readMessage(sent: string): string {
   try {
-    return JSON.parse(text) as string;
+    const message = JSON.parse(sent) as string;
+    // It would read a text once more.
+    return typeof message === 'string' ? sent : message;
   } catch {
-    return text;
+    return sent;
   }
 }
 
