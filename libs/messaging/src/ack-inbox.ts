@@ -61,7 +61,12 @@ export function openAckInbox(connection: NatsConnection, inbox: string): Publish
 function refusalIn(message: Msg): string | undefined {
   // What the server answers when no stream takes the subject.
   if (message.data.length === 0) return `no stream takes it (${message.headers?.code ?? 'an empty answer'})`;
-  const { stream, error } = message.json<{ stream?: string; error?: { code: number; description: string } }>();
-  if (error) return `${error.code} ${error.description}`;
-  return stream ? undefined : 'an answer that is no acknowledgement';
+  try {
+    const { stream, error } = message.json<{ stream?: string; error?: { code: number; description: string } }>();
+    if (error) return `${error.code} ${error.description}`;
+    if (stream) return undefined;
+  } catch {
+    // Whoever has answered, it was no stream.
+  }
+  return 'an answer that is no acknowledgement';
 }

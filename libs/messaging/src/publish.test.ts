@@ -1,6 +1,6 @@
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { type DiscardPolicy, headers } from 'nats';
-import { describe, expect } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { BrokerAwayError, connectBroker } from './connect.ts';
 import { report } from './credit-report.fixture.ts';
 import { provision } from './provision.ts';
@@ -73,9 +73,12 @@ describe('nothing is taken for published that', () => {
     });
   });
 
-  test('somebody else answers', async ({ nats }) => {
+  test.for(['{}', 'null', 'no JSON'])('somebody else answers with %s', async (payload, { nats }) => {
     await nats.broker.jetStream();
-    nats.broker.subscribe('answered', ({ reply = '' }) => nats.broker.send(reply, { payload: '{}', replyTo: 'x' }));
+    const unsubscribe = nats.broker.subscribe('answered', ({ reply = '' }) =>
+      nats.broker.send(reply, { payload, replyTo: 'x' }),
+    );
+    onTestFinished(unsubscribe);
     const published = nats.broker.publish('answered', '{}', headers());
     await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching('no acknowledgement') } });
   });
