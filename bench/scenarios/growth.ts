@@ -1,5 +1,6 @@
 import { openDatabase } from '@prequal/persistence';
 import { fillApplications } from '../fill.ts';
+import type { LoadProcess } from '../load-process.ts';
 import { createRecorder } from '../result.ts';
 import type { Scenario } from '../scenario.ts';
 import type { DatabaseUrls } from '../servers.ts';
@@ -29,6 +30,7 @@ export const growth: Scenario = async ({ servers, load, options, say }) => {
   for (const { system } of systems) {
     await load.run('arrivals', { url: system.url, rate, seconds, sockets: 20 });
     await load.run('requests', { url: system.url, kind: 'submit', connections: 128, seconds: warmUpSeconds });
+    await untilDecided(load, system);
   }
   for (let repeat = 1; repeat <= times; repeat += 1) {
     say(`growth: repeat ${repeat} of ${times}`);
@@ -37,8 +39,7 @@ export const growth: Scenario = async ({ servers, load, options, say }) => {
       const result = await acceptFor(seconds / 2, { system, load, recorder, prefix });
       failures.push(...result.faults);
       accepted.push(result.perSecond);
-      // What was accepted at once is decided before the next one is measured.
-      await load.run('applicants', { url: system.url, applicants: 1, sockets: 1, seconds: 0.1 });
+      await untilDecided(load, system);
     }
     const pushed: number[] = [];
     for (const { prefix, system } of systems) {
@@ -68,6 +69,11 @@ export const growth: Scenario = async ({ servers, load, options, say }) => {
   };
   return { figures: recorder.figures(), plots: [plot], failures };
 };
+
+/** What was accepted at once is decided before the next one is measured: whoever comes last is. */
+async function untilDecided(load: LoadProcess, { url }: System): Promise<void> {
+  await load.run('applicants', { url, applicants: 1, sockets: 1, seconds: 0.1 });
+}
 
 async function fillDatabase(databaseUrl: string, applications: number): Promise<void> {
   if (applications === 0) return;
