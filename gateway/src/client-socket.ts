@@ -16,6 +16,9 @@ export type Session = { viewer: Viewer | Refusal; gone: AbortController };
 
 /** bytes; of a client that reads as fast as it is told no more are waiting */
 const waitingForFastClient = 16 * 1_024;
+/** of the reason that a socket is closed with: as many as fit into its frame, whatever they are */
+const maxReasonChars = 41;
+const maxReasonBytes = 123;
 
 /**
  * A client's socket, with all that the gateway knows of it: there are tens of thousands, so that a field here is
@@ -48,16 +51,23 @@ export class ClientSocket extends WebSocket {
   /**
    * What is sent in one turn of the event loop shares a write: the last update of a stream and its end do, and all that
    * the streams of one socket are told meanwhile. The protocol sends the next message when this one is: at once, until
-   * much waits for a client that is slow. What could not be written was for a socket that is gone, as its close tells.
+   * much waits for a client that is slow. What cannot be sent is for a socket that is gone, as its close tells.
    */
   // oxlint-disable-next-line typescript/no-misused-promises -- the protocol waits for it, and nobody else sends
   override send(data: unknown): Promise<void> | undefined {
+    if (this.readyState !== this.OPEN) return undefined;
     this.#holdForThisTurn();
     if (this.bufferedAmount >= waitingForFastClient) {
       return new Promise((sent) => super.send(data as string, () => sent()));
     }
     super.send(data as string, ignore);
     return undefined;
+  }
+
+  /** With as much of the reason as there is room for: it may quote a client. */
+  override close(code?: number, reason?: string): void {
+    const isLong = reason !== undefined && Buffer.byteLength(reason) > maxReasonBytes;
+    super.close(code, isLong ? reason.slice(0, maxReasonChars) : reason);
   }
 
   #holdForThisTurn(): void {

@@ -123,7 +123,8 @@ function openSocket(door: { url: string }, headers: Record<string, string> = {})
 }
 
 const init = '{"type":"connection_init"}';
-const subscribe = JSON.stringify({ id: '1', type: 'subscribe', payload: { query: decisions } });
+const subscribeAs = (id: string) => JSON.stringify({ id, type: 'subscribe', payload: { query: decisions } });
+const subscribe = subscribeAs('1');
 
 test('what fails of our own while a socket is served closes it, and is in the log', async () => {
   const lines: string[] = [];
@@ -137,6 +138,23 @@ test('what fails of our own while a socket is served closes it, and is in the lo
   expect([code, String(reason)]).toEqual([4500, 'Internal server error']);
   await vi.waitFor(() => expect(lines).toHaveLength(1), 10_000);
   expect(lines[0]).toContain('the keys are gone');
+});
+
+test.each([
+  ['says what only a server may', ['{"type":"next","id":"1","payload":{}}'], 4400],
+  ['uses a long id twice', Array.from({ length: 2 }, () => subscribeAs('ü'.repeat(200))), 4409],
+])('a client that %s is closed, and that is no failure of ours', async (_name, messages, code) => {
+  const lines: string[] = [];
+  const log = createLog('gateway', 'warn', { write: (line: string) => void lines.push(line) });
+  const { door } = await openDoor(async () => new UpdateStream<StatusUpdate>({ onLeave: () => undefined }), { log });
+  const socket = openSocket(door);
+  await once(socket, 'open');
+  socket.send(init);
+  await once(socket, 'message');
+  const closed = once(socket, 'close');
+  for (const message of messages) socket.send(message);
+  expect(await closed).toEqual([code, expect.any(Buffer)]);
+  expect(lines).toEqual([]);
 });
 
 test('of a client that does not read no more is taken than it has room for, and then it misses nothing', async () => {

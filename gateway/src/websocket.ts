@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { Refusal, type Viewer } from '@prequal/schema';
 import { type Logger, traceOf } from '@prequal/service';
 import { GraphQLError } from 'graphql';
-import { CloseCode, makeServer } from 'graphql-ws';
+import { CloseCode, MessageType, makeServer } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { Allowances } from './allowances.ts';
 import { toRefusedError, unreadable, withoutHttp, withoutPan } from './client-errors.ts';
@@ -97,7 +97,9 @@ export function graphqlOverWebSocket(
   // These are shared by all sockets.
   function onMessage(this: WebSocket, data: Buffer): void {
     const socket = this as ClientSocket;
-    socket.receive?.(readMessage(data.toString())).catch((error: unknown) => {
+    const message = readMessage(data.toString());
+    if (isOfServers(message)) return socket.close(CloseCode.BadRequest, 'Invalid message received');
+    socket.receive?.(message).catch((error: unknown) => {
       log.error({ err: error }, 'a message of a socket could not be handled');
       socket.close(CloseCode.InternalServerError, 'Internal server error');
     });
@@ -140,6 +142,13 @@ function readMessage(sent: string): string {
   } catch {
     return sent;
   }
+}
+
+const ofServers = new Set<unknown>([MessageType.ConnectionAck, MessageType.Next, MessageType.Error]);
+
+/** What only a server may say; the library would call it a failure of ours. */
+function isOfServers(message: unknown): boolean {
+  return typeof message === 'object' && message !== null && 'type' in message && ofServers.has(message.type);
 }
 
 function tooMany(max: number): GraphQLError {

@@ -1,9 +1,13 @@
 import type { Msg, MsgHdrs, NatsConnection } from 'nats';
 
-/** Resolves once a stream has stored the message. Throws an Error that says why it was not, or not in time. */
-export type PublishDurably = (subject: string, payload: string, headers: MsgHdrs) => Promise<void>;
+export type AckInbox = {
+  /** Resolves once a stream has stored the message. Throws an Error that says why it was not, or not in time. */
+  publish: (subject: string, payload: string, headers: MsgHdrs) => Promise<void>;
+  /** The server did not take what was published on this subject, and will not answer. */
+  refuse: (subject: string, why: string) => void;
+};
 
-type Waiting = { acknowledged: () => void; refused: (error: Error) => void; until: number };
+type Waiting = { subject: string; acknowledged: () => void; refused: (error: Error) => void; until: number };
 
 const timeoutMs = 5_000;
 const lookEveryMs = 500;
@@ -13,48 +17,63 @@ const lookEveryMs = 500;
  * each message that is on its way. The library makes a request of each, with a timer, three promises and an error that
  * nobody sees, which takes a tenth of what a worker does.
  */
-export function openAckInbox(connection: NatsConnection, inbox: string): PublishDurably {
+export function openAckInbox(connection: NatsConnection, inbox: string): AckInbox {
   const waiting = new Map<string, Waiting>();
   let published = 0;
+  let isListening = false;
   let looking: NodeJS.Timeout | undefined;
 
-  connection.subscribe(`${inbox}.*`, {
-    callback: (_error, message) => {
-      const token = message.subject.slice(inbox.length + 1);
-      const one = waiting.get(token);
-      if (!one) return;
-      waiting.delete(token);
-      const refusal = refusalIn(message);
-      if (refusal === undefined) one.acknowledged();
-      else one.refused(new Error(refusal));
-    },
-  });
+  function listen(): void {
+    isListening = true;
+    connection.subscribe(`${inbox}.*`, {
+      callback: (error, message) => {
+        if (error) {
+          // Nothing comes on it any more: the next message that is published tries it again.
+          isListening = false;
+          return refuseWhere(() => true, error.message);
+        }
+        const token = message.subject.slice(inbox.length + 1);
+        const one = waiting.get(token);
+        if (!one) return;
+        waiting.delete(token);
+        const refusal = refusalIn(message);
+        if (refusal === undefined) one.acknowledged();
+        else one.refused(new Error(refusal));
+      },
+    });
+  }
 
-  /** They wait equally long, so the first is the oldest. */
+  function refuseWhere(isMeant: (one: Waiting) => boolean, why: string): void {
+    for (const [token, one] of waiting) {
+      if (!isMeant(one)) continue;
+      waiting.delete(token);
+      one.refused(new Error(why));
+    }
+  }
+
   function look(): void {
     const now = performance.now();
-    for (const [token, { until, refused }] of waiting) {
-      if (until > now) break;
-      waiting.delete(token);
-      refused(new Error(`no acknowledgement within ${timeoutMs / 1_000} s`));
-    }
+    refuseWhere(({ until }) => until <= now, `no acknowledgement within ${timeoutMs / 1_000} s`);
     looking = waiting.size > 0 ? setTimeout(look, lookEveryMs) : undefined;
   }
 
   void connection.closed().then(() => {
     clearTimeout(looking);
-    for (const { refused } of waiting.values()) refused(new Error('the connection was closed'));
-    waiting.clear();
+    refuseWhere(() => true, 'the connection was closed');
   });
 
-  return (subject, payload, headers) =>
-    new Promise((acknowledged, refused) => {
-      published += 1;
-      const token = String(published);
-      connection.publish(subject, payload, { reply: `${inbox}.${token}`, headers });
-      waiting.set(token, { acknowledged, refused, until: performance.now() + timeoutMs });
-      looking ??= setTimeout(look, lookEveryMs);
-    });
+  return {
+    publish: (subject, payload, headers) =>
+      new Promise((acknowledged, refused) => {
+        if (!isListening) listen();
+        published += 1;
+        const token = String(published);
+        connection.publish(subject, payload, { reply: `${inbox}.${token}`, headers });
+        waiting.set(token, { subject, acknowledged, refused, until: performance.now() + timeoutMs });
+        looking ??= setTimeout(look, lookEveryMs);
+      }),
+    refuse: (subject, why) => refuseWhere((one) => one.subject === subject, why),
+  };
 }
 
 /** Undefined for an acknowledgement. */

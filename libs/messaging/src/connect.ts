@@ -10,7 +10,7 @@ import {
   type MsgHdrs,
   type NatsConnection,
 } from 'nats';
-import { openAckInbox, type PublishDurably } from './ack-inbox.ts';
+import { type AckInbox, openAckInbox } from './ack-inbox.ts';
 import { serversIn } from './nats-servers.ts';
 
 /** NATS cannot be reached now; what was to be sent is to be kept and sent later. */
@@ -100,7 +100,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
   const listeners = new Set<() => void>();
   const waiting = new Set<(nc: NatsConnection) => void>();
   let nc: NatsConnection | undefined;
-  let publishDurably: PublishDurably | undefined;
+  let acknowledgements: AckInbox | undefined;
   let connected = false;
   const stopping = new AbortController();
   const whereAndWho = serversIn(natsUrl, tls);
@@ -112,7 +112,7 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
 
   const first = connectUntilThere().then((connection) => {
     nc = connection;
-    publishDurably = openAckInbox(connection, createInbox(whereAndWho.inboxPrefix));
+    acknowledgements = openAckInbox(connection, createInbox(whereAndWho.inboxPrefix));
     void followStatus(connection);
     void connection.closed().then((error) => {
       // The client gave up although told never to. Consumers would hang for ever: end the process.
@@ -150,7 +150,9 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
         log.info('NATS is back');
         becomeConnected();
       } else if (status.type === Events.Error) {
-        log.warn({ problem: status.data }, 'NATS reports an error');
+        const { operation, subject } = status.permissionContext ?? {};
+        log.warn({ problem: status.data, subject }, 'NATS reports an error');
+        if (operation === 'publish' && subject) acknowledgements?.refuse(subject, 'this user may not publish on it');
       }
     }
   }
@@ -177,9 +179,9 @@ export function connectBroker({ natsUrl, tls, name, log }: BrokerOptions): Broke
       return nc.jetstream();
     },
     publish: async (subject, payload, headers) => {
-      if (!publishDurably || !connected) throw new BrokerAwayError('NATS is away');
+      if (!acknowledgements || !connected) throw new BrokerAwayError('NATS is away');
       try {
-        await publishDurably(subject, payload, headers);
+        await acknowledgements.publish(subject, payload, headers);
       } catch (error) {
         throw new BrokerAwayError('JetStream did not store a message', { cause: error });
       }

@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type NatsServerUser, natsUrlFor, startNatsServer } from '@prequal/local-stack';
 import { quiet, type TestNats, test } from '@prequal/testing';
 import { type DiscardPolicy, headers } from 'nats';
-import { describe, expect, onTestFinished } from 'vitest';
+import { describe, expect, inject, onTestFinished, vi } from 'vitest';
 import { BrokerAwayError, connectBroker } from './connect.ts';
 import { report } from './credit-report.fixture.ts';
 import { provision } from './provision.ts';
@@ -13,6 +17,23 @@ async function provisioned({ broker }: TestNats) {
 }
 
 const stored = 'LOAN_CREDIT_REPORTS';
+
+/** A nats-server with one user, who may do no more than this, and its connection. */
+async function serverFor(permissions: NatsServerUser['permissions'] & {}) {
+  const user = { user: 'limited', password: 'limited', permissions };
+  const storeDir = await mkdtemp(path.join(tmpdir(), 'prequal-limited-'));
+  const server = await startNatsServer({ binary: inject('natsServerBinary'), storeDir, port: 0, users: [user] });
+  const broker = connectBroker({ natsUrl: natsUrlFor(server.url, user), name: 'limited', log: quiet });
+  await vi.waitFor(() => expect(broker.isConnected()).toBe(true), 10_000);
+  return {
+    broker,
+    [Symbol.asyncDispose]: async () => {
+      await broker[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+      await rm(storeDir, { recursive: true });
+    },
+  };
+}
 
 test('a message is published when its stream has it, once for each id, with what traces it', async ({ nats }) => {
   const jsm = await provisioned(nats);
@@ -28,6 +49,16 @@ test('a message is published when its stream has it, once for each id, with what
     event.traceparent,
     event.correlationid,
   ]);
+});
+
+test('what traces a message is taken as it was handed along', async ({ nats }) => {
+  const jsm = await provisioned(nats);
+  const trace = { correlationid: 'handed-along', traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01` };
+  const message = toMessage('creditReportGenerated', report());
+  expect(message.trace).toMatchObject({ correlationid: 'a-test' });
+  await publishMessage(nats.broker, { ...message, trace });
+  const { header } = await jsm.streams.getMessage(stored, { last_by_subj: message.subject });
+  expect([header.get('correlation-id'), header.get('traceparent')]).toEqual([trace.correlationid, trace.traceparent]);
 });
 
 test('what an outbox gave back is traced by what its envelope says', async ({ nats }) => {
@@ -93,6 +124,32 @@ describe('nothing is taken for published that', () => {
     expect(performance.now() - begun).toBeLessThan(4_000);
     await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching('within 5 s') } });
     expect(performance.now() - begun).toBeGreaterThan(4_990);
+  });
+
+  test('a user may not publish, told at once, and the rest goes on', async () => {
+    await using server = await serverFor({ publish: { allow: ['$JS.API.>', 'allowed'] }, subscribe: { allow: ['>'] } });
+    const { broker } = server;
+    const { jsm } = await broker.jetStream();
+    await jsm.streams.add({ name: 'BOTH', subjects: ['allowed', 'denied'] });
+    const begun = performance.now();
+    const denied = broker.publish('denied', '{}', headers());
+    await expect(denied).rejects.toMatchObject({ cause: { message: expect.stringContaining('may not publish') } });
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    await broker.publish('allowed', '{}', headers());
+  });
+
+  test('a user may not be answered, and it goes on hearing what it may', async () => {
+    await using server = await serverFor({ publish: { allow: ['>'] }, subscribe: { allow: ['heard'] } });
+    const { broker } = server;
+    const heard: string[] = [];
+    broker.subscribe('heard', (message) => heard.push(message.string()));
+    await broker.flush();
+    for (const round of ['first', 'second']) {
+      const published = broker.publish('anything', '{}', headers());
+      await expect(published).rejects.toMatchObject({ cause: { message: expect.stringMatching(/permissions/i) } });
+      broker.send('heard', { payload: round, replyTo: 'x' });
+      await expect.poll(() => heard.at(-1)).toBe(round);
+    }
   });
 
   test('was on its way when the connection was closed', async ({ nats }) => {

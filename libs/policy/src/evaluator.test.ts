@@ -79,6 +79,24 @@ test('those that are asked after one that goes on for ever do not wait for it', 
   expect(await stuck).toMatchObject({ name: 'EvaluatorAwayError' });
 });
 
+test('those that take their time are all answered, though together they take longer than one may', {
+  timeout: 60_000,
+}, async () => {
+  const limitMs = 1_000;
+  const { evaluate } = evaluator({ limitMs, atOnce: 24 });
+  const thousands = Array.from({ length: 3 }).reduce<string>((inner) => `sum(map(${list}, ${inner}))`, '#');
+  const slow = `sum(map([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], ${thousands}))`;
+  const policy = named(seedWith({ 'figures-minimum-score': { value: `${slow} > 0 ? 650 : 900` } }));
+  await evaluate(policy, scored(690));
+  const [pid] = childrenOf(process.pid);
+  const begun = performance.now();
+  const verdicts = await Promise.all(Array.from({ length: 24 }, (_, index) => evaluate(policy, scored(700 + index))));
+  expect(new Set(verdicts.map(({ outcome }) => outcome))).toEqual(new Set(['PRE_APPROVED']));
+  expect(performance.now() - begun).toBeGreaterThan(limitMs);
+  // The same process, so that none of them was thought to go on for ever.
+  expect(childrenOf(process.pid)).toEqual([pid]);
+});
+
 test('what did not end is not asked again at once', async () => {
   const { evaluate } = evaluator({ limitMs: 200, aloneMs: 1_000 });
   const policy = trapAt(700, endless);

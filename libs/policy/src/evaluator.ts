@@ -30,7 +30,7 @@ export type EvaluatorOptions = Pick<BatchLimits, 'maxItems' | 'maxWaiting' | 'ma
      * none is blamed for a busy machine, and nobody waits for it.
      */
     aloneMs?: number;
-    /** how many are evaluated at once, which takes less time for each */
+    /** Most that are evaluated at once, which takes less time for each; fewer when together they could take too long. */
     atOnce?: number;
   };
 
@@ -54,12 +54,17 @@ export function openEvaluator(options: EvaluatorOptions): Evaluator {
   /** inputs on which a document did not end, with the time until which that is remembered */
   const endless = new Map<string, number>();
   let carefulUntil = 0;
+  /** how long each of the last ones took; nobody knows at first */
+  let eachMs = Number.POSITIVE_INFINITY;
   let isStopping = false;
 
   const askTogether: (one: Asked) => Promise<Verdict> = inBatches<Asked, Verdict>(
     async (asked) => {
-      const oneByOne = asked.length === 1 || performance.now() < carefulUntil;
+      const begunAt = performance.now();
+      // Those that are evaluated at once may all be answered at their end.
+      const oneByOne = asked.length === 1 || begunAt < carefulUntil || eachMs * atOnce > limitMs / 2;
       const answers = await together.ask(asked, oneByOne ? 1 : atOnce);
+      eachMs = (performance.now() - begunAt) / asked.length;
       const stuck = answers.findIndex((answer) => typeof answer === 'string');
       if (stuck >= 0) carefulUntil = performance.now() + carefulMs;
       return asked.map((one, place) => {

@@ -18,7 +18,8 @@ export async function replayPolicy(
   timeoutMs: number,
 ): Promise<DecisionOutcome[]> {
   const { hash } = loadPolicy(document);
-  const limits = { limitMs: timeoutMs, maxItems: inputsAtOnce, atOnce: inputsAtOnce, niceness: 5 };
+  // Twice no answer, of many and then of one, and there is still time to say of which.
+  const limits = { limitMs: timeoutMs / 3, maxItems: inputsAtOnce, atOnce: inputsAtOnce, niceness: 5 };
   await using evaluator = openEvaluator(limits);
   const outcomes = inputs.map(async (input) => {
     try {

@@ -26,13 +26,18 @@ async function answerAll({ documents, questions, atOnce }: Asked): Promise<void>
     if (answered.length > 0) say(answered);
     answered = [];
   };
+  const timer = setInterval(tell, keptMs);
   for (let from = 0; from < questions.length; from += atOnce) {
-    const timer = setTimeout(tell, keptMs);
     const some = questions.slice(from, from + atOnce);
-    const answers = await Promise.all(some.map(answer));
-    clearTimeout(timer);
-    answered.push(...answers.map((one, index): [number, Answer] => [from + index, one]));
+    // Each as it comes: who asks waits for the next answer, and not for the slowest of several.
+    await Promise.all(
+      some.map(async (question, index) => {
+        const one = await answer(question);
+        answered.push([from + index, one]);
+      }),
+    );
   }
+  clearInterval(timer);
   tell();
 }
 
