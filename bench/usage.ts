@@ -11,14 +11,27 @@ const msPerTick = 10;
 /** By name. Empty where there is no /proc. */
 export async function usageOf(processes: readonly Metered[]): Promise<Map<string, Usage>> {
   const usages = await Promise.all(
-    processes.map(async ({ name, pid, withChildren }) => {
-      const pids = withChildren ? [pid, ...(await childrenOf(pid))] : [pid];
-      const each = await Promise.all(pids.map((one) => usageOfOne(one, one === pid && withChildren === true)));
-      const sum = (field: keyof Usage) => each.reduce((total, usage) => total + (usage?.[field] ?? 0), 0);
-      return each[0] && ([name, { cpuMs: sum('cpuMs'), memoryBytes: sum('memoryBytes') }] as const);
+    processes.map(async (process) => {
+      const usage = await usageOfAll(process);
+      return usage && ([process.name, usage] as const);
     }),
   );
   return new Map(usages.filter((usage) => usage !== undefined));
+}
+
+/** most times that it is read again because a child ended meanwhile, which moves its time to its parent */
+const maxReadings = 10;
+
+async function usageOfAll({ pid, withChildren = false }: Metered): Promise<Usage | undefined> {
+  for (let reading = 1; ; reading += 1) {
+    const before = await ticksOf(pid);
+    const pids = withChildren ? [pid, ...(await childrenOf(pid))] : [pid];
+    const each = await Promise.all(pids.map((one) => usageOfOne(one, one === pid && withChildren)));
+    const after = await ticksOf(pid);
+    if (before?.ofEnded !== after?.ofEnded && reading < maxReadings) continue;
+    const sum = (field: keyof Usage) => each.reduce((total, usage) => total + (usage?.[field] ?? 0), 0);
+    return each[0] && { cpuMs: sum('cpuMs'), memoryBytes: sum('memoryBytes') };
+  }
 }
 
 /** CPU time that each has used since, in microseconds for each of so many pieces of work. */
@@ -32,15 +45,21 @@ export async function cpuSince(
 }
 
 async function usageOfOne(pid: number, withEnded: boolean): Promise<Usage | undefined> {
-  const [stat, memory] = await Promise.all([read(`/proc/${pid}/stat`), memoryOf(pid)]);
+  const [ticks, memoryBytes] = await Promise.all([ticksOf(pid), memoryOf(pid)]);
+  return ticks && { cpuMs: (ticks.own + (withEnded ? ticks.ofEnded : 0)) * msPerTick, memoryBytes };
+}
+
+/** Of a process, and of those of its children that have ended. */
+async function ticksOf(pid: number): Promise<{ own: number; ofEnded: number } | undefined> {
+  const stat = await read(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The second field is the name in parentheses and may contain spaces; the 14th is user time, then system, then the same of children that ended.
-  const fields = stat
+  const [user = 0, system = 0, userOfEnded = 0, systemOfEnded = 0] = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
+    .slice(11, 15)
     .map(Number);
-  const ticks = fields.slice(11, withEnded ? 15 : 13).reduce((sum, value) => sum + value, 0);
-  return { cpuMs: ticks * msPerTick, memoryBytes: memory };
+  return { own: user + system, ofEnded: userOfEnded + systemOfEnded };
 }
 
 /** What it shares with others counts in parts, so that sessions of PostgreSQL can be added up. */

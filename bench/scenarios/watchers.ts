@@ -24,14 +24,14 @@ export const watchers: Scenario = async (bench) => {
   const { options } = bench;
   const recorder = createRecorder();
   const failures: string[] = [];
-  const series = [
-    await overTransport(bench, { transport: 'ws', levels: options.quick ? quickLevels : levels, recorder, failures }),
-  ];
-  if (!options.quick) {
-    const sse = { transport: 'sse' as const, levels: [sseWatchers / 2, sseWatchers], recorder, failures };
-    series.push(await overTransport(bench, sse));
-    await hotApplication(bench, recorder, failures);
+  const parts: Part[] = [{ transport: 'ws', levels: options.quick ? quickLevels : levels, recorder, failures }];
+  if (!options.quick) parts.push({ transport: 'sse', levels: [sseWatchers / 2, sseWatchers], recorder, failures });
+  const series: Plot['series'] = [];
+  for (const part of parts) {
+    series.push(await idle(bench, part));
+    await told(bench, part);
   }
+  if (!options.quick) await hotApplication(bench, recorder, failures);
   const plot: Plot = {
     file: 'memory-watchers',
     title: "The gateway's memory over idle watchers",
@@ -44,53 +44,67 @@ export const watchers: Scenario = async (bench) => {
 
 type Part = { transport: 'ws' | 'sse'; levels: readonly number[]; recorder: Recorder; failures: string[] };
 
-async function overTransport(bench: Bench, { transport, levels: wanted, recorder, failures }: Part) {
+/** What those cost who are told nothing. */
+async function idle(bench: Bench, { transport, levels: wanted, recorder, failures }: Part) {
   const { load, options, say } = bench;
   await using system = await startWatched(bench, `watchers-${transport}`);
   const applications = await storeFor(system, wanted.at(-1) ?? 0);
   const empty = await memoryOf(system);
   const points: [number, number][] = [[0, empty.resident / 1e6]];
-  const times = options.repeats ?? (options.quick ? 2 : repeats);
   let open = 0;
   for (const level of wanted) {
     say(`watchers: ${level} over ${transport}`);
-    const order = {
-      do: 'open' as const,
-      url: system.url,
-      transport,
-      ids: applications.slice(open, level).map(({ id }) => id),
-    };
     const openedAt = performance.now();
-    const opened = await load.run('watchers', order);
-    failures.push(...opened.faults);
-    recorder.add(
-      `${transport}, ${level}: opened`,
-      'watchers/s',
-      (level - open) / ((performance.now() - openedAt) / 1_000),
-    );
+    failures.push(...(await openThese(bench, system, transport, applications.slice(open, level))));
+    const seconds = (performance.now() - openedAt) / 1_000;
+    recorder.add(`${transport}, ${level}: opened`, 'watchers/s', (level - open) / seconds);
     open = level;
     const { resident, held } = await memoryOf(system);
     points.push([level, resident / 1e6]);
-    recorder.add(
-      `${transport}, ${level}: memory of a watcher, resident`,
-      'KB',
-      (resident - empty.resident) / level / 1_000,
-    );
-    recorder.add(`${transport}, ${level}: memory of a watcher, held`, 'KB', (held - empty.held) / level / 1_000);
-    recorder.add(
-      `${transport}, ${level}: idle CPU of the gateway`,
-      '% of a core',
-      await idleShare(system, options.quick ? 1 : 10),
-    );
-    for (let repeat = 1; repeat <= times; repeat += 1) {
-      const told = await tell(bench, system, applications.slice(0, level));
-      failures.push(...told.faults);
-      recorder.add(`${transport}, ${level}: one status for each, until half are told`, 'ms', told.halfMs);
-      recorder.add(`${transport}, ${level}: one status for each, until the last is told`, 'ms', told.lastMs);
-    }
+    const each = (now: number, before: number) => (now - before) / level / 1_000;
+    recorder.add(`${transport}, ${level}: memory of a watcher, resident`, 'KB', each(resident, empty.resident));
+    recorder.add(`${transport}, ${level}: memory of a watcher, held`, 'KB', each(held, empty.held));
+    const share = await idleShare(system, options.quick ? 1 : 10);
+    recorder.add(`${transport}, ${level}: idle CPU of the gateway`, '% of a core', share);
   }
   await load.run('watchers', { do: 'close' });
   return { name: transport === 'ws' ? 'WebSocket' : 'SSE', points };
+}
+
+/** How long it takes until each is told its own status. */
+async function told(bench: Bench, { transport, levels: wanted, recorder, failures }: Part): Promise<void> {
+  const { load, options, say } = bench;
+  await using system = await startWatched(bench, `told-${transport}`);
+  const applications = await storeFor(system, wanted.at(-1) ?? 0);
+  const times = options.repeats ?? (options.quick ? 2 : repeats);
+  let open = 0;
+  for (const level of wanted) {
+    say(`watchers: a status for each of ${level} over ${transport}`);
+    failures.push(...(await openThese(bench, system, transport, applications.slice(open, level))));
+    open = level;
+    for (let repeat = 1; repeat <= times; repeat += 1) {
+      const { halfMs, lastMs, faults } = await tell(bench, system, applications.slice(0, level));
+      failures.push(...faults);
+      recorder.add(`${transport}, ${level}: one status for each, until half are told`, 'ms', halfMs);
+      recorder.add(`${transport}, ${level}: one status for each, until the last is told`, 'ms', lastMs);
+    }
+  }
+  await load.run('watchers', { do: 'close' });
+}
+
+async function openThese(
+  { load }: Bench,
+  { url }: System,
+  transport: Part['transport'],
+  applications: readonly Announced[],
+): Promise<string[]> {
+  const { faults } = await load.run('watchers', {
+    do: 'open',
+    url,
+    transport,
+    ids: applications.map(({ id }) => id),
+  });
+  return faults;
 }
 
 async function hotApplication(bench: Bench, recorder: Recorder, failures: string[]): Promise<void> {
@@ -99,8 +113,7 @@ async function hotApplication(bench: Bench, recorder: Recorder, failures: string
   say(`watchers: ${hotWatchers} of one application`);
   await using system = await startWatched(bench, 'watchers-hot');
   const hot = await storeFor(system, 1);
-  const ids = Array.from({ length: hotWatchers }, () => hot[0]?.id ?? '');
-  failures.push(...(await load.run('watchers', { do: 'open', url: system.url, transport: 'ws', ids })).faults);
+  failures.push(...(await openThese(bench, system, 'ws', Array.from({ length: hotWatchers }, () => hot).flat())));
   for (let repeat = 1; repeat <= times; repeat += 1) {
     const told = await tell(bench, system, hot);
     failures.push(...told.faults);
