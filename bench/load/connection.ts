@@ -5,11 +5,13 @@ type Answer = { status: number; body: string };
 /** One keep-alive connection that carries one request at a time. */
 export type Connection = {
   post: (body: string) => Promise<Answer>;
-  /** false once the server has closed it, e.g. because it was idle for long */
+  /** false once the server has closed it, or may be about to, because it was idle for long */
   isOpen: () => boolean;
   close: () => void;
 };
 
+/** Node's servers close what was idle for five seconds; what is sent in that moment is answered by nobody. */
+const idleMs = 4_000;
 const headerEnd = Buffer.from('\r\n\r\n');
 
 /**
@@ -25,13 +27,15 @@ export async function openConnection(url: string): Promise<Connection> {
   });
   const head = `POST ${pathname} HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: application/json\r\naccept: application/json\r\n`;
   const next = answersOf(socket);
+  let usedAt = performance.now();
   return {
     post: (body) => {
+      usedAt = performance.now();
       const answer = next();
       socket.write(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
       return answer;
     },
-    isOpen: () => socket.readyState === 'open',
+    isOpen: () => socket.readyState === 'open' && performance.now() - usedAt < idleMs,
     close: () => socket.destroy(),
   };
 }

@@ -29,7 +29,7 @@ export const watchers: Scenario = async (bench) => {
   const series: Plot['series'] = [];
   for (const part of parts) {
     series.push(await idle(bench, part));
-    await told(bench, part);
+    await tellEach(bench, part);
   }
   if (!options.quick) await hotApplication(bench, recorder, failures);
   const plot: Plot = {
@@ -72,7 +72,7 @@ async function idle(bench: Bench, { transport, levels: wanted, recorder, failure
 }
 
 /** How long it takes until each is told its own status. */
-async function told(bench: Bench, { transport, levels: wanted, recorder, failures }: Part): Promise<void> {
+async function tellEach(bench: Bench, { transport, levels: wanted, recorder, failures }: Part): Promise<void> {
   const { load, options, say } = bench;
   await using system = await startWatched(bench, `told-${transport}`);
   const applications = await storeFor(system, wanted.at(-1) ?? 0);

@@ -33,10 +33,19 @@ export function startAside(
   });
   // Also when it could not be started at all.
   const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).catch(() => undefined);
+  // Heard once for all questions: what each of them left at the promise would stay there until the process ends.
+  let hasEnded = false;
+  let onEnd: () => void = () => undefined;
+  void ended.then(() => {
+    hasEnded = true;
+    onEnd();
+  });
   return {
     ended,
     ask: async (message, { firstMs, thenMs = firstMs }, isEnough) => {
-      const heard = Promise.withResolvers<'enough' | 'too late'>();
+      const heard = Promise.withResolvers<Heard>();
+      onEnd = () => heard.resolve('ended');
+      if (hasEnded) onEnd();
       let timer: NodeJS.Timeout | undefined;
       const wait = (ms: number) => {
         clearTimeout(timer);
@@ -50,8 +59,9 @@ export function startAside(
       try {
         // What cannot be sent has no reader any more: it has ended, or is about to.
         if (message) child.send(message, () => undefined);
-        return await Promise.race([heard.promise, ended.then(() => 'ended' as const)]);
+        return await heard.promise;
       } finally {
+        onEnd = () => undefined;
         child.off('message', listen);
         clearTimeout(timer);
       }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { queryObjects } from 'node:v8';
 import { afterEach, expect, test } from 'vitest';
 import { type EvaluatorOptions, openEvaluator } from './evaluator.ts';
 import { policyHash } from './policy-hash.ts';
@@ -183,6 +184,16 @@ test('a document that cannot be read gives no verdict, and is no harm to others'
   const unread = named('{"nodes": []}');
   await expect(evaluate(unread, scored(700))).rejects.toMatchObject({ kind: 'UNREADABLE' });
   expect(await evaluate(seed ?? unread, scored(700))).toMatchObject({ outcome: 'PRE_APPROVED' });
+});
+
+test('a question that was answered leaves nothing behind', async () => {
+  const { evaluate } = evaluator();
+  const ask = () => evaluate(seed ?? named(''), scored(700));
+  await ask();
+  const promises = () => queryObjects(Promise, { format: 'count' });
+  const before = promises();
+  for (let asked = 0; asked < 500; asked += 1) await ask();
+  expect(promises() - before).toBeLessThan(100);
 });
 
 test('disposed, it leaves no process behind, and what was asked is not answered', async () => {
