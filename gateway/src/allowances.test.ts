@@ -14,17 +14,16 @@ test('a key has as much as allowed in one window, and again in the next', async 
 
 test('who keeps coming has no more because a crowd comes as well, nor has the window another end', () => {
   const { take, msLeft } = createAllowances(2, minuteMs);
-  const startedAt = performance.now();
   take('heavy', 2);
+  const begunBy = performance.now();
   let granted = 0;
   for (let index = 0; index < 400_000; index += 1) {
     take(`one of many ${index}`);
     if (index % 20_000 === 0 && take('heavy')) granted += 1;
   }
   expect(granted).toBe(0);
-  const passedMs = performance.now() - startedAt;
-  expect(passedMs).toBeGreaterThan(200);
-  expect(msLeft()).toBeLessThanOrEqual(minuteMs - passedMs + 100);
+  const passedMs = performance.now() - begunBy;
+  expect(msLeft()).toBeLessThanOrEqual(minuteMs - passedMs + 1);
 });
 
 test('of a crowd without end only the last are kept', () => {

@@ -3,7 +3,7 @@ import type { Refusal, Viewer } from '@prequal/schema';
 import { WebSocket } from 'ws';
 
 /** What is kept of the request that a socket began with. */
-export type Handshake = {
+type Handshake = {
   /** whose limits it counts against, see `clientAddress` */
   address: string;
   authorization: string | undefined;

@@ -80,6 +80,20 @@ test('those that are asked after one that goes on for ever do not wait for it', 
   expect(await stuck).toMatchObject({ name: 'EvaluatorAwayError' });
 });
 
+test('of many that are evaluated at once those fail that do not end, and no other', { timeout: 60_000 }, async () => {
+  const { evaluate } = evaluator({ limitMs: 400 });
+  const policy = named(
+    seedWith({ 'figures-minimum-score': { value: `score >= 700 and score < 704 ? ${endless} : 650` } }),
+  );
+  // The first one starts the process, and only the next tells how long one takes.
+  for (const score of [690, 691]) await evaluate(policy, scored(score));
+  const scores = Array.from({ length: 12 }, (_, index) => 700 + index);
+  const settled = await Promise.allSettled(scores.map((score) => evaluate(policy, scored(score))));
+  expect(outcomes(settled)).toEqual(
+    scores.map((score) => (score < 704 ? 'PolicyFaultError UNFINISHED' : 'PRE_APPROVED')),
+  );
+});
+
 test('those that take their time are all answered, though together they take longer than one may', {
   timeout: 60_000,
 }, async () => {
