@@ -37,8 +37,10 @@ COPY --chmod=755 libs libs
 COPY --chmod=755 gateway gateway
 COPY --chmod=755 scoring scoring
 COPY --chmod=755 decisioning decisioning
-# Node's default grows with the machine's memory: 15 KB resident a watcher at 18,000 of them, instead of 12.
-ENV NODE_OPTIONS=--max-semi-space-size=32
+# The room for young objects that Node takes by default grows with the machine's memory: 15 KB resident a watcher at
+# 18,000 of them, instead of 12. Its four helpers for the garbage collector wait for one another when PostgreSQL and NATS
+# have the processors: with one, an application takes 10 % less of the gateway.
+ENV NODE_OPTIONS="--max-semi-space-size=32 --v8-pool-size=1"
 # The user `node` of the base image, as a number, by which an orchestrator sees that it is not root.
 USER 1000:1000
 CMD ["node", "gateway/src/main.ts"]

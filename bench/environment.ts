@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const repoRoot = path.resolve(import.meta.dirname, '..');
@@ -15,8 +16,7 @@ export function productionEnv(): NodeJS.ProcessEnv {
     HOME,
     NODE_ENV: 'production',
     NODE_COMPILE_CACHE: path.join(repoRoot, '.data', 'cache', 'compiled'),
-    // As our image has it.
-    NODE_OPTIONS: '--max-semi-space-size=32',
+    NODE_OPTIONS: optionsOfImage(),
     LOG_LEVEL: 'info',
     PAN_ENCRYPTION_KEYS: key(),
     PAN_INDEX_KEYS: key(),
@@ -36,4 +36,11 @@ export function productionEnv(): NodeJS.ProcessEnv {
     GATEWAY_MAX_SUBMISSIONS_PER_ADDRESS_PER_HOUR: '0',
     GATEWAY_MAX_SUBMISSIONS_PER_PAN_PER_DAY: '0',
   };
+}
+
+/** What our image starts Node with. */
+function optionsOfImage(): string {
+  const options = /^ENV NODE_OPTIONS="(.+)"$/m.exec(readFileSync(path.join(repoRoot, 'Dockerfile'), 'utf8'))?.[1];
+  if (options === undefined) throw new Error('the Dockerfile has no line ENV NODE_OPTIONS="..."');
+  return options;
 }

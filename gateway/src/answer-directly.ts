@@ -3,6 +3,7 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
 import { type GraphQLParams, processRegularResult } from 'graphql-yoga';
 import type { RequestFacts } from './context.ts';
 import type { Graphql } from './create-graphql.ts';
+import { endOfTurn } from './end-of-turn.ts';
 import { headerOf } from './http-request.ts';
 
 export type DirectType = 'application/json' | 'application/graphql-response+json';
@@ -41,6 +42,8 @@ export async function answerDirectly(
     { Response: Answer } as never,
     type,
   ) as unknown as Answer;
+  // One after the other with the answers to all requests that came together.
+  await endOfTurn();
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) }).end(text);
 }
 
