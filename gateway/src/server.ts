@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { answerHealth, type Health, type Logger, listen, pathOf, type ServerTls, traceOf } from '@prequal/service';
+import { answerHealth, type Health, type Logger, pathOf, type ServerTls, traceOf } from '@prequal/service';
 import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
@@ -10,6 +10,7 @@ import { clientAddress } from './client-address.ts';
 import { ClientSocket } from './client-socket.ts';
 import type { Graphql } from './create-graphql.ts';
 import { cutInBatches } from './cut-in-batches.ts';
+import { openEntrances } from './entrances.ts';
 import {
   admit,
   carriedBy,
@@ -156,12 +157,12 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
       yield { client: response, waitingBytes: response.writableLength, cut: () => response.destroy() };
     }
   });
-  const url = await listen(server, options.address);
+  const entrances = await openEntrances(server, options.address);
 
   async function stop(): Promise<void> {
     slowness[Symbol.dispose]();
     beat[Symbol.dispose]();
-    const closed = new Promise((resolve) => server.close(resolve));
+    const closed = entrances.close();
     // A connection that has been answered is kept for the next request; there is none to come.
     const idle = setInterval(() => server.closeIdleConnections(), 50);
     const limit = setTimeout(() => {
@@ -181,7 +182,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   }
 
   return {
-    url,
+    url: entrances.url,
     serve: (graphql) => {
       serving = { graphql, open: graphqlOverWebSocket(graphql, options) };
     },

@@ -1,7 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as AnyServer } from 'node:net';
 import { Server as AnyTlsServer } from 'node:tls';
 import { ConfigError } from './config.ts';
 import type { Registry } from './metrics.ts';
@@ -88,11 +87,17 @@ export async function serveHealth(
   return { url, [Symbol.asyncDispose]: () => close(server) };
 }
 
-/** Listens and answers the address as a URL. Throws `ConfigError` when the address cannot be had. */
-export async function listen(server: Server | TlsServer, at: { host: string; port: number }): Promise<string> {
+/**
+ * Listens and answers the address as a URL. Throws `ConfigError` when the address cannot be had. With `reusePort` others
+ * of the same user may listen there as well, and share what comes.
+ */
+export async function listen(
+  server: AnyServer,
+  at: { host: string; port: number; reusePort?: boolean },
+): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(new ConfigError(explain(error, at), { cause: error })));
-    server.listen(at.port, at.host, () => {
+    server.listen(at, () => {
       server.removeAllListeners('error');
       resolve();
     });
