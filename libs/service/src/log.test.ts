@@ -148,6 +148,17 @@ describe('personal data and credentials are blacked out', () => {
     }
   });
 
+  test('in what would be put into a message', () => {
+    const { log, lines, last } = recorded();
+    const input = { applicantName: secret };
+    log.info('the input %o', input);
+    log.info({ reason: 'yes' }, 'the input %j and %s', input, secret);
+    log.info({ reason: 'yes' }, input as never);
+    expect(lines).toHaveLength(3);
+    expect(lines.join('')).not.toContain('secret§');
+    expect(last()).toMatchObject({ reason: 'yes' });
+  });
+
   test('and the logged object stays as it was', () => {
     const { log } = recorded();
     const input = { input: { panNumber: pan } };

@@ -17,7 +17,6 @@ export function createLog(service: string, level: string, destination?: Destinat
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }), log: onlyAllowed },
     serializers: { err: (error: unknown) => describeError(error) },
-    redact: { paths: redacted, censor },
     hooks: { logMethod: withOwnMessage, streamWrite: withoutPans },
   };
   if (destination) return guarded(pino(options, destination));
@@ -61,16 +60,17 @@ function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-// Nothing is logged on purpose that holds these; this is for the mistake. The list of what is allowed lets no object
-// pass but what is said of an error, so that one level is all there is; each further one is looked for in every line.
-const redacted = ['panNumber', 'pan', 'applicantName', 'authorization', 'cookie'].flatMap((key) => [key, `*.${key}`]);
-
-/** For an error logged without a message pino takes the error's own, with all its lines. */
-function withOwnMessage(this: Logger, args: Parameters<LogFn>, method: LogFn): void {
-  const [first] = args as unknown[];
-  const error = typeof first === 'object' && first !== null && 'err' in first ? first.err : first;
-  if (args[1] !== undefined || !(error instanceof Error)) return method.apply(this, args);
-  method.call(this, first, messageOf(error));
+/**
+ * For an error logged without a message pino takes the error's own, with all its lines. And it would put into a message
+ * whatever is given for it, or after it: no list says what that may hold.
+ */
+function withOwnMessage(this: Logger, [first, second]: Parameters<LogFn>, method: LogFn): void {
+  if (typeof first !== 'object' || first === null) return method.call(this, String(first));
+  const fields: object = first;
+  const error = 'err' in fields ? fields.err : fields;
+  if (typeof second === 'string') return method.call(this, fields, second);
+  if (error instanceof Error) return method.call(this, fields, messageOf(error));
+  method.call(this, fields);
 }
 
 const maxCauses = 5;
