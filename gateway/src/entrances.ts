@@ -1,5 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { listen } from '@prequal/service';
 
@@ -21,7 +21,8 @@ export async function openEntrances(door: HttpServer, at: { host: string; port: 
   // Sockets that share a port would share it with a second gateway, too. What does not share tells that there is one.
   if (at.port !== 0) await findFree(at);
   const url = await listen(door, { ...at, reusePort: true });
-  const shared = { host: at.host, port: Number(new URL(url).port), reusePort: true };
+  const { port } = door.address() as AddressInfo;
+  const shared = { host: at.host, port, reusePort: true };
   const like = { allowHalfOpen: !(door instanceof TlsServer), noDelay: true };
   const bring = (socket: Socket) => door.emit('connection', socket);
   const opened: Server[] = [door];
