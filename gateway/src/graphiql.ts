@@ -6,7 +6,7 @@ const submit = `# Submit an application. The answer is there at once,
 # the decision follows. Then copy the id into the
 # variables of the next tab. To be somebody, put
 # {"authorization": "Bearer …"} into Headers below;
-# npm run token -- --sub alice   prints a token.
+# npm run token --silent -- --sub alice   prints a token.
 mutation Submit {
   submitApplication(
     input: {

@@ -36,7 +36,7 @@ const censor = '[redacted]';
 
 /** What a line may hold besides time, level and message. Whoever needs another field adds it here, with care. */
 const allowed = new Set(
-  `service url reason stopLimitMs open problem behaviour correlationId traceparent
+  `service url reason stopLimitMs open problem behaviour probability seed correlationId traceparent
   applicationId deadLetterId status consumer subject errorClass attempt delayMs
   watchers found published applications breakerResetMs policyVersion mode`.split(/\s+/),
 );
