@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import diagnostics from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { Refusal, type StatusUpdate } from '@prequal/schema';
 import { createLog, createMetrics, readConfig } from '@prequal/service';
 import { connectClient, quiet } from '@prequal/testing';
@@ -96,6 +98,44 @@ describe.each(['ws', 'sse'] as const)('a stream over %s that fails', (transport)
       return stream;
     });
     expect(await toldOver(transport, client)).toEqual([2, [sentence]]);
+  });
+});
+
+describe('the door', () => {
+  const nobody = () => Promise.reject(new Error('nobody watches here'));
+
+  test('answers all requests of a turn before it writes to any client', async () => {
+    const { door } = await openDoor(nobody);
+    const body = JSON.stringify({ query: '{ __typename }' });
+    const head = `POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+    const clients = [0, 1, 2].map(() => connect(Number(new URL(door.url).port), '127.0.0.1'));
+    onTestFinished(() => clients.forEach((client) => client.destroy()));
+    const order: string[] = [];
+    const on = (channel: string, event: string) => {
+      const note = () => void order.push(event);
+      diagnostics.subscribe(channel, note);
+      onTestFinished(() => void diagnostics.unsubscribe(channel, note));
+    };
+    const ask = async () => {
+      const answers = clients.map((client) => once(client, 'data'));
+      for (const client of clients) client.write(head + body);
+      await Promise.all(answers);
+    };
+    // The first time the document is read.
+    await ask();
+    on('http.server.request.start', 'came');
+    on('http.server.response.finish', 'written');
+    await ask();
+    expect(order).toEqual(['came', 'came', 'came', 'written', 'written', 'written']);
+  });
+
+  test('lets nobody in once it is closed', async () => {
+    const { door } = await openDoor(nobody);
+    await door[Symbol.asyncDispose]();
+    for (let client = 0; client < 20; client += 1) {
+      const [error] = await once(connect(Number(new URL(door.url).port), '127.0.0.1'), 'error');
+      expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    }
   });
 });
 

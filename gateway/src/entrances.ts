@@ -1,7 +1,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import { listen } from '@prequal/service';
+import { cannotListen, listen } from '@prequal/service';
 
 /** as many new clients are let in with each turn of the event loop */
 const count = 64;
@@ -18,9 +18,7 @@ export type Entrances = { url: string; close: () => Promise<void> };
  */
 export async function openEntrances(door: HttpServer, at: { host: string; port: number }): Promise<Entrances> {
   if (process.platform !== 'linux') return { url: await listen(door, at), close: () => closed(door) };
-  // Sockets that share a port would share it with a second gateway, too. What does not share tells that there is one.
-  if (at.port !== 0) await findFree(at);
-  const url = await listen(door, { ...at, reusePort: true });
+  const url = await listenAlone(door, at);
   const { port } = door.address() as AddressInfo;
   const shared = { host: at.host, port, reusePort: true };
   const like = { allowHalfOpen: !(door instanceof TlsServer), noDelay: true };
@@ -34,16 +32,33 @@ export async function openEntrances(door: HttpServer, at: { host: string; port: 
       opened.push(other);
     }
   } catch (error) {
-    await close();
+    void close();
+    door.closeAllConnections();
     throw error;
   }
   return { url, close };
 }
 
-async function findFree(at: { host: string; port: number }): Promise<void> {
-  const probe = createServer();
-  await listen(probe, at);
-  await closed(probe);
+/**
+ * Sockets that share a port would share it with a second gateway, too. One that does not share tells whether there is
+ * one; and of two that start together, one has the name that the system gives to a single socket at a time.
+ */
+async function listenAlone(door: HttpServer, at: { host: string; port: number }): Promise<string> {
+  const shared = { ...at, reusePort: true };
+  if (at.port === 0) return listen(door, shared);
+  const [name, probe] = [createServer(), createServer()];
+  await new Promise<void>((resolve, reject) => {
+    name.once('error', (error) => reject(cannotListen(error, at)));
+    // Of Linux's abstract names: no file, and gone with the process.
+    name.listen(`\0prequal-gateway-${at.host}-${at.port}`, resolve);
+  });
+  try {
+    await listen(probe, at);
+    await closed(probe);
+    return await listen(door, shared);
+  } finally {
+    await closed(name);
+  }
 }
 
 function closed(server: Server): Promise<void> {

@@ -96,7 +96,7 @@ export async function listen(
   at: { host: string; port: number; reusePort?: boolean },
 ): Promise<string> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ConfigError(explain(error, at), { cause: error })));
+    server.once('error', (error) => reject(cannotListen(error, at)));
     server.listen(at, () => {
       server.removeAllListeners('error');
       resolve();
@@ -107,9 +107,16 @@ export async function listen(
   return `${server instanceof AnyTlsServer ? 'https' : 'http'}://${host}:${port}`;
 }
 
-function explain(error: NodeJS.ErrnoException, { host, port }: { host: string; port: number }): string {
-  const problem = error.code === 'EADDRINUSE' ? 'is occupied by another program' : `cannot be had (${error.code})`;
-  return `The address ${host}:${port} ${problem}. Stop that program, or set another host or port for this service.`;
+/** Why an address cannot be had, and what to do. */
+export function cannotListen(
+  cause: NodeJS.ErrnoException,
+  { host, port }: { host: string; port: number },
+): ConfigError {
+  const problem =
+    cause.code === 'EADDRINUSE'
+      ? 'is occupied by another program. Stop that program, or set'
+      : `cannot be had (${cause.code}). Set`;
+  return new ConfigError(`The address ${host}:${port} ${problem} another host or port for this service.`, { cause });
 }
 
 async function close(server: Server): Promise<void> {

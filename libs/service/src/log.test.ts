@@ -117,6 +117,33 @@ describe('an error is logged', () => {
   });
 });
 
+describe('the message of a line', () => {
+  test('is the first line of an error that comes without one', () => {
+    const { log, last } = recorded();
+    const error = new Error('not stored\nof Asha');
+    for (const first of [{ err: error }, error, Object.assign(error, { err: undefined })]) {
+      log.error(first);
+      expect(last().msg).toBe('not stored');
+    }
+  });
+
+  test('is nothing that stands in the place of an error', () => {
+    const { log, lines, last } = recorded();
+    log.error({ err: { message: 'of Asha' } });
+    expect(last().msg).toBe('a value that is no Error was thrown');
+    log.error({ err: Object.assign(new Error('x'), { message: { of: 'Asha' }, name: { of: 'Asha' }, stack: 1 }) });
+    expect(lines.join('')).not.toContain('Asha');
+  });
+
+  test('is there also when nothing comes before it', () => {
+    const { log, last } = recorded();
+    log.info(undefined, 'said');
+    expect(last().msg).toBe('said');
+    log.info(null, 'said too');
+    expect(last().msg).toBe('said too');
+  });
+});
+
 describe('personal data and credentials are blacked out', () => {
   const names = ['panNumber', 'pan', 'applicantName', 'authorization', 'cookie'];
   const secret = '§secret§';
@@ -157,6 +184,16 @@ describe('personal data and credentials are blacked out', () => {
     expect(lines).toHaveLength(3);
     expect(lines.join('')).not.toContain('secret§');
     expect(last()).toMatchObject({ reason: 'yes' });
+  });
+
+  test('in what a child logger is given later, or with options of its own', () => {
+    const { log, lines } = recorded();
+    const child = log.child({}, { formatters: { log: (fields) => fields } });
+    child.info({ applicantName: secret }, 'said');
+    child.setBindings({ applicantName: secret });
+    child.info('said');
+    expect(lines).toHaveLength(2);
+    expect(lines.join('')).not.toContain('secret§');
   });
 
   test('and the logged object stays as it was', () => {

@@ -44,9 +44,14 @@ const allowed = new Set(
 /** pino asks no formatter for what a child logger repeats on each line. Its children inherit this. */
 function guarded(log: Logger): Logger {
   const child = Reflect.get(log, 'child');
-  log.child = function guardedChild(this: Logger, fields: Record<string, unknown>, ...rest: never[]) {
-    return child.call(this, onlyAllowed(fields), ...rest);
+  const setBindings = Reflect.get(log, 'setBindings');
+  // Without options: they would replace what keeps the list.
+  log.child = function guardedChild(this: Logger, fields: Record<string, unknown>) {
+    return child.call(this, onlyAllowed(fields));
   } as typeof log.child;
+  log.setBindings = function guardedBindings(this: Logger, fields) {
+    setBindings.call(this, onlyAllowed(fields));
+  };
   return log;
 }
 
@@ -65,11 +70,14 @@ function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {
  * whatever is given for it, or after it: no list says what that may hold.
  */
 function withOwnMessage(this: Logger, [first, second]: Parameters<LogFn>, method: LogFn): void {
-  if (typeof first !== 'object' || first === null) return method.call(this, String(first));
+  const message = [first, second].find((given) => typeof given === 'string');
+  if (typeof first !== 'object' || first === null) return method.call(this, message ?? '');
   const fields: object = first;
-  const error = 'err' in fields ? fields.err : fields;
-  if (typeof second === 'string') return method.call(this, fields, second);
+  if (message !== undefined) return method.call(this, fields, message);
+  const error = !(fields instanceof Error) && 'err' in fields ? fields.err : fields;
   if (error instanceof Error) return method.call(this, fields, messageOf(error));
+  // pino would take the message of whatever stands there.
+  if ('err' in fields) return method.call(this, fields, 'a value that is no Error was thrown');
   method.call(this, fields);
 }
 
@@ -81,12 +89,17 @@ function describeError(error: unknown, depth = 0): Record<string, unknown> {
   const cause =
     error.cause instanceof Error && depth < maxCauses ? { cause: describeError(error.cause, depth + 1) } : {};
   // The message goes first: a line of it may look like a frame.
-  const frames = error.stack
-    ?.replaceAll(error.message, '')
+  const frames = textOf(error.stack)
+    .replaceAll(textOf(error.message), '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .join('\n');
-  return { type: error.name, message: messageOf(error), ...code, stack: frames, ...cause };
+  return { type: textOf(error.name), message: messageOf(error), ...code, stack: frames, ...cause };
+}
+
+/** Whoever throws may have put anything into an error. */
+function textOf(said: unknown): string {
+  return typeof said === 'string' ? said : '';
 }
 
 const sqlState = /^[0-9A-Z]{5}$/;
@@ -94,7 +107,7 @@ const sqlState = /^[0-9A-Z]{5}$/;
 /** PostgreSQL quotes a value that it could not read at the end of the message: after a colon. */
 function messageOf(error: Error): string {
   const isOfDatabase = 'code' in error && typeof error.code === 'string' && sqlState.test(error.code);
-  const message = firstLine(error.message);
+  const message = firstLine(textOf(error.message));
   return isOfDatabase ? message.replace(/: ".*$/, '') : message;
 }
 
