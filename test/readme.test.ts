@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createSchema } from '@prequal/schema/graphql';
+import { listen } from '@prequal/service';
 import { parse, validate } from 'graphql';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { decisioningConfig } from '../decisioning/src/config.ts';
 import { gatewayConfig } from '../gateway/src/config.ts';
 import { scoringConfig } from '../scoring/src/config.ts';
@@ -65,18 +67,41 @@ test('the curl examples work when pasted', async ({ stack }) => {
   expect(outputs[1]).toMatch(/"status":"REJECTED","version":2,"cibilScore":610,"final":true.*event: complete/s);
 });
 
-test('the graphql-ws example works when pasted', async ({ stack }) => {
+const watching = blocks('js')[0] ?? '';
+
+/** What a script says that stands where the packages are. */
+async function outputOf(script: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'prequal-readme-'));
   try {
     await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-    const example = blocks('js')[0] ?? '';
-    await writeFile(join(folder, 'example.mjs'), example.replace('http://127.0.0.1:4000/graphql', stack.client.url));
-    const { stdout } = await run(process.execPath, [join(folder, 'example.mjs')], { timeout: 15_000 });
-    expect(stdout).toContain("status: 'PENDING'");
-    expect(stdout).toContain("status: 'PRE_APPROVED'");
+    await writeFile(join(folder, 'example.mjs'), script);
+    return (await run(process.execPath, [join(folder, 'example.mjs')], { timeout: 20_000 })).stdout;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+test('the graphql-ws example works when pasted', async ({ stack }) => {
+  const output = await outputOf(watching.replace('http://127.0.0.1:4000/graphql', stack.client.url));
+  expect(output).toContain("status: 'PENDING'");
+  expect(output).toContain("status: 'PRE_APPROVED'");
+});
+
+test('the graphql-ws example goes on when the gateway could not be reached for a while', async ({ stack }) => {
+  const gateway = new URL(stack.client.url);
+  let came = 0;
+  const between = createServer((client) => {
+    came += 1;
+    if (came <= 2) client.resetAndDestroy();
+    else client.pipe(connect(Number(gateway.port), gateway.hostname)).pipe(client);
+  });
+  onTestFinished(() => void between.close());
+  const url = await listen(between, { host: '127.0.0.1', port: 0 });
+  const script = watching
+    .replace('http://127.0.0.1:4000/graphql', stack.client.url)
+    .replace("url.replace('http', 'ws')", `'${url.replace('http', 'ws')}/graphql'`);
+  expect(await outputOf(script)).toContain("status: 'PRE_APPROVED'");
+  expect(came).toBe(3);
 });
 
 test('the GraphiQL example fits the schema', async ({ stack }) => {

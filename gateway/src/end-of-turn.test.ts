@@ -12,8 +12,9 @@ test('whoever waits for the end of a turn goes on after all that is done in it, 
   expect(order).toEqual(['what came meanwhile', 'first', 'second']);
 });
 
-test('each turn has an end of its own', async () => {
+test('each turn has an end of its own, which all wait for', async () => {
   const before = endOfTurn();
+  expect(endOfTurn()).toBe(before);
   await before;
   const after = endOfTurn();
   expect(after).not.toBe(before);

@@ -6,8 +6,8 @@ import { cannotListen, listen } from '@prequal/service';
 /** as many new clients are let in with each turn of the event loop */
 const count = 64;
 
-/** Where clients come in. Once closed it lets nobody in, and resolves when all who came have left. */
-export type Entrances = { url: string; close: () => Promise<void> };
+/** Where clients come in. Disposing lets nobody in from then on, and resolves when all who came have left. */
+export type Entrances = AsyncDisposable & { url: string };
 
 /**
  * Opens an address of the door with many sockets that listen there. Of each, one connection is accepted in a turn of the
@@ -17,10 +17,11 @@ export type Entrances = { url: string; close: () => Promise<void> };
  * one. Throws `ConfigError` when the address cannot be had.
  */
 export async function openEntrances(door: HttpServer, at: { host: string; port: number }): Promise<Entrances> {
-  if (process.platform !== 'linux') return { url: await listen(door, at), close: () => closed(door) };
+  if (process.platform !== 'linux') return { url: await listen(door, at), [Symbol.asyncDispose]: () => closed(door) };
   const url = await listenAlone(door, at);
   const { port } = door.address() as AddressInfo;
   const shared = { host: at.host, port, reusePort: true };
+  // As Node makes the door's own.
   const like = { allowHalfOpen: !(door instanceof TlsServer), noDelay: true };
   const bring = (socket: Socket) => door.emit('connection', socket);
   const opened: Server[] = [door];
@@ -36,7 +37,7 @@ export async function openEntrances(door: HttpServer, at: { host: string; port: 
     door.closeAllConnections();
     throw error;
   }
-  return { url, close };
+  return { url, [Symbol.asyncDispose]: close };
 }
 
 /**
@@ -46,7 +47,8 @@ export async function openEntrances(door: HttpServer, at: { host: string; port: 
 async function listenAlone(door: HttpServer, at: { host: string; port: number }): Promise<string> {
   const shared = { ...at, reusePort: true };
   if (at.port === 0) return listen(door, shared);
-  const [name, probe] = [createServer(), createServer()];
+  // Who comes to them meanwhile would keep them open.
+  const [name, probe] = [createServer(cut), createServer(cut)];
   await new Promise<void>((resolve, reject) => {
     name.once('error', (error) => reject(cannotListen(error, at)));
     // Of Linux's abstract names: no file, and gone with the process.
@@ -59,6 +61,10 @@ async function listenAlone(door: HttpServer, at: { host: string; port: number })
   } finally {
     await closed(name);
   }
+}
+
+function cut(socket: Socket): void {
+  socket.destroy();
 }
 
 function closed(server: Server): Promise<void> {

@@ -162,7 +162,7 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   async function stop(): Promise<void> {
     slowness[Symbol.dispose]();
     beat[Symbol.dispose]();
-    const closed = entrances.close();
+    const closed = entrances[Symbol.asyncDispose]();
     // A connection that has been answered is kept for the next request; there is none to come.
     const idle = setInterval(() => server.closeIdleConnections(), 50);
     const limit = setTimeout(() => {

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { contradictingRows } from './check/rows.ts';
 import { tryPolicy } from './check/try-policy.ts';
@@ -7,6 +10,16 @@ import { parseDocument, policyLimits } from './parse-document.ts';
 import { seedWith } from './seed-with.fixture.ts';
 import { shippedPolicies } from './shipped.ts';
 import { type FindingKind, InvalidPolicyError, type PolicyInput } from './verdict.ts';
+
+test('a file that is not there is said to be so', async () => {
+  const command = promisify(execFile)(process.execPath, [path.join(import.meta.dirname, 'main.ts'), 'no-such.json']);
+  await expect(command).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(
+      /^no-such\.json cannot be read \(ENOENT[^\n]*\nWhich file\? npm run check-policy -- \S+\n$/,
+    ),
+  });
+});
 
 const trials = { seed: 7, randomTrials: 100 };
 const text = JSON.stringify;

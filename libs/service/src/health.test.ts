@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { answerHealth, type Dependency, type Health, listen, serveHealth } from './health.ts';
+import { answerHealth, cannotListen, type Dependency, type Health, listen, serveHealth } from './health.ts';
 import { Counter, createMetrics } from './metrics.ts';
 
 const local = { host: '127.0.0.1', port: 0 };
@@ -167,6 +167,14 @@ describe('listening', () => {
     await expect(listen(createServer(), { host: '127.0.0.1', port: Number(new URL(url).port) })).rejects.toThrow(
       /^The address 127\.0\.0\.1:\d+ is occupied by another program\./,
     );
+  });
+
+  test.each([
+    ['EMFILE', 'cannot be had: this process has too many open files. Allow it more (ulimit -n).'],
+    ['EACCES', 'cannot be had (EACCES). Set another host or port for this service.'],
+  ])('that fails with %s says what to do', (code, sentence) => {
+    const failure = cannotListen(Object.assign(new Error('listen'), { code }), { host: '127.0.0.1', port: 80 });
+    expect(failure.message).toBe(`The address 127.0.0.1:80 ${sentence}`);
   });
 
   test('after disposal nobody answers any more, also not on a connection that is kept alive', async () => {

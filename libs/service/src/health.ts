@@ -112,12 +112,15 @@ export function cannotListen(
   cause: NodeJS.ErrnoException,
   { host, port }: { host: string; port: number },
 ): ConfigError {
-  const problem =
-    cause.code === 'EADDRINUSE'
-      ? 'is occupied by another program. Stop that program, or set'
-      : `cannot be had (${cause.code}). Set`;
-  return new ConfigError(`The address ${host}:${port} ${problem} another host or port for this service.`, { cause });
+  const advice =
+    adviceFor[cause.code ?? ''] ?? `cannot be had (${cause.code}). Set another host or port for this service.`;
+  return new ConfigError(`The address ${host}:${port} ${advice}`, { cause });
 }
+
+const adviceFor: Record<string, string> = {
+  EADDRINUSE: 'is occupied by another program. Stop that program, or set another host or port for this service.',
+  EMFILE: 'cannot be had: this process has too many open files. Allow it more (ulimit -n).',
+};
 
 async function close(server: Server): Promise<void> {
   server.closeAllConnections();

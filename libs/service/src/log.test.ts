@@ -120,8 +120,8 @@ describe('an error is logged', () => {
 describe('the message of a line', () => {
   test('is the first line of an error that comes without one', () => {
     const { log, last } = recorded();
-    const error = new Error('not stored\nof Asha');
-    for (const first of [{ err: error }, error, Object.assign(error, { err: undefined })]) {
+    const error = () => new Error('not stored\nof Asha');
+    for (const first of [{ err: error() }, error(), Object.assign(error(), { err: undefined })]) {
       log.error(first);
       expect(last().msg).toBe('not stored');
     }

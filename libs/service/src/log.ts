@@ -70,10 +70,10 @@ function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {
  * whatever is given for it, or after it: no list says what that may hold.
  */
 function withOwnMessage(this: Logger, [first, second]: Parameters<LogFn>, method: LogFn): void {
-  const message = [first, second].find((given) => typeof given === 'string');
-  if (typeof first !== 'object' || first === null) return method.call(this, message ?? '');
+  if (typeof first === 'string') return method.call(this, first);
+  if (typeof first !== 'object' || first === null) return method.call(this, typeof second === 'string' ? second : '');
   const fields: object = first;
-  if (message !== undefined) return method.call(this, fields, message);
+  if (typeof second === 'string') return method.call(this, fields, second);
   const error = !(fields instanceof Error) && 'err' in fields ? fields.err : fields;
   if (error instanceof Error) return method.call(this, fields, messageOf(error));
   // pino would take the message of whatever stands there.
