@@ -1,69 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { type OutboxMessage, setPolicyMode, sql, storePolicy } from '@prequal/persistence';
-import { policyHash, shippedPolicies } from '@prequal/policy';
-import { type BureauReport, createEvent, decodeEvent, type EventOf } from '@prequal/schema';
+import { setPolicyMode, sql } from '@prequal/persistence';
+import { policyHash } from '@prequal/policy';
+import { decodeEvent } from '@prequal/schema';
 import { quiet, type TestDatabase, test } from '@prequal/testing';
 import { expect } from 'vitest';
+import {
+  endlessAt,
+  handling,
+  pendingApplication,
+  report,
+  scored,
+  seed,
+  settled,
+  stored,
+  traceId,
+} from './deciding.fixture.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
-import { policiesOf } from './policies.fixture.ts';
 import { createPolicies, type Policies } from './policies.ts';
-import { recordTogether } from './record-together.ts';
-
-const seed = shippedPolicies().find(({ version }) => version === 'seed-1')?.document ?? '';
-
-const traceId = 'c'.repeat(32);
-
-function report(applicationId: string, bureauReport: BureauReport = scored(700)): EventOf<'creditReportGenerated'> {
-  return createEvent('creditReportGenerated', {
-    id: randomUUID(),
-    source: 'scoring',
-    applicationId,
-    time: new Date(),
-    trace: { correlationId: 'a-correlation', traceparent: `00-${traceId}-${'d'.repeat(16)}-01` },
-    data: { report: bureauReport },
-  });
-}
-
-function scored(score: number): BureauReport {
-  return { result: 'SCORED', score, bureau: 'simulated' };
-}
-
-async function pendingApplication(database: TestDatabase, { income = '75000.00', amount = '500000.00' } = {}) {
-  const id = randomUUID();
-  await sql`
-    insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
-      status, version, correlation_id, synthetic)
-    values (${id}, '\\x00', '\\x00', 'ABCDE***4F', ${income}, ${amount}, 'HOME', 'PENDING', 1, 'x', false)`.execute(
-    database.sql(),
-  );
-  return id;
-}
-
-/** What became of each in the end. */
-async function settled(outcomes: Awaited<ReturnType<typeof onCreditReportsGenerated>>) {
-  const ends = await Promise.allSettled(outcomes);
-  return ends.map((end) => (end.status === 'fulfilled' ? end.value : (end.reason as Error)));
-}
-
-/** The handler with a relay that remembers what it was given to publish. */
-function handling(database: TestDatabase) {
-  const sent: OutboxMessage[] = [];
-  const relay = {
-    send: (messages: readonly OutboxMessage[]) => void sent.push(...messages),
-    sweep: () => undefined,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-  const observed: string[] = [];
-  const observe = (outcome: string, seconds: number) => void observed.push(`${outcome} ${seconds < 60}`);
-  const policies = policiesOf(database);
-  const deps = { database, relay, policies, record: recordTogether(database), newId: randomUUID, log: quiet, observe };
-  const ready = policies.warmUp();
-  const handle = async (...reports: EventOf<'creditReportGenerated'>[]) => {
-    await ready;
-    return settled(await onCreditReportsGenerated(deps, reports));
-  };
-  return { handle, deps, sent, observed };
-}
+import { createDocuments } from './policy-documents.ts';
 
 async function stateOf(database: TestDatabase, id: string) {
   const rows = async (statement: ReturnType<typeof sql>) => (await statement.execute(database.sql())).rows;
@@ -92,7 +46,6 @@ test('a decision is one change of status, one decision row with its evidence, on
       decided_by: 'POLICY',
       policy_version: 'seed-1',
       policy_hash: policyHash(seed),
-      shadow: { version: 'foir-1', outcome: expect.any(String), reasons: expect.any(Array) },
       inputs: { monthlyIncomeInr: '75000.00', loanAmountInr: '500000.00', loanType: 'HOME' },
       bureau_report: { result: 'SCORED', score: 700, bureau: 'simulated' },
     },
@@ -200,16 +153,9 @@ test('an unknown application fails alone, and its neighbours are decided', async
   expect((await stateOf(database, id)).decisions).toHaveLength(1);
 });
 
-/** A document that is stored without a check. */
-async function stored(database: TestDatabase, version: string, document: string) {
-  return storePolicy(database, { version, document, hash: policyHash(document), by: 'a-test' });
-}
-
 async function decidedBy(database: TestDatabase, id: string) {
   const { rows } = await sql`
-    select outcome, policy_version, policy_hash, shadow from decisions where application_id = ${id}`.execute(
-    database.sql(),
-  );
+    select outcome, policy_version, policy_hash from decisions where application_id = ${id}`.execute(database.sql());
   return rows[0];
 }
 
@@ -232,25 +178,6 @@ test('another policy decides from the next report on, and each decision names th
   expect(between).toMatchObject({ outcome: 'REJECTED', policy_version: 'seed-2', policy_hash: hash });
 });
 
-test('a shadow policy that gives no verdict changes nothing but what is recorded beside the decision', async ({
-  database,
-}) => {
-  const { handle } = handling(database);
-  await stored(database, 'no-rows', seed.replaceAll('>= minimumScore', '> 900'));
-  await setPolicyMode(database, { version: 'no-rows', mode: 'SHADOW', by: 'a-test' });
-  const id = await pendingApplication(database);
-  await handle(report(id));
-  expect(await decidedBy(database, id)).toMatchObject({
-    outcome: 'PRE_APPROVED',
-    policy_version: 'seed-1',
-    shadow: { version: 'no-rows', error: expect.stringContaining('No row decides') },
-  });
-  await setPolicyMode(database, { version: 'no-rows', mode: 'INACTIVE', by: 'a-test' });
-  const later = await pendingApplication(database);
-  await handle(report(later));
-  expect(await decidedBy(database, later)).toMatchObject({ outcome: 'PRE_APPROVED', shadow: null });
-});
-
 test('an application on which the policy gives no verdict fails alone', async ({ database }) => {
   const { handle } = handling(database);
   await stored(database, 'no-poor', seed.replaceAll('>= minimumScore', '> 690'));
@@ -263,13 +190,6 @@ test('an application on which the policy gives no verdict fails alone', async ({
   expect((await stateOf(database, decided)).application).toMatchObject({ status: 'PRE_APPROVED' });
   await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
 });
-
-/** `seed-1`, but for one score it does not come to an end. */
-const endlessAt = (score: number) => {
-  const list = JSON.stringify(Array.from({ length: 60 }, (_, index) => index));
-  const endless = Array.from({ length: 8 }).reduce<string>((inner) => `sum(map(${list}, ${inner}))`, '#');
-  return seed.replace('"value": "650"', `"value": "score == ${score} ? ${endless} : 650"`);
-};
 
 test('an application on which the policy goes on for ever fails alone, and others are decided', async ({
   database,
@@ -289,9 +209,9 @@ test('an application on which the policy goes on for ever fails alone, and other
 });
 
 test('many on which the policy goes on for ever hold up no other', { timeout: 60_000 }, async ({ database }) => {
-  await using policies = createPolicies(database, quiet);
+  await using policies = createPolicies(createDocuments(database));
   const deps = { ...handling(database).deps, policies };
-  await policies.warmUp();
+  await policies.warmUp({ version: 'seed-1', hash: policyHash(seed) });
   await stored(
     database,
     'endless-703',
@@ -313,35 +233,6 @@ test('many on which the policy goes on for ever hold up no other', { timeout: 60
   deps.policies.stopWaiting();
   expect((await all).filter(({ status }) => status === 'rejected')).toHaveLength(3);
   await setPolicyMode(database, { version: 'seed-1', mode: 'ACTIVE', by: 'a-test' });
-});
-
-test('a shadow policy that goes on for ever delays one batch, and what is decided meanwhile not at all', async ({
-  database,
-}) => {
-  const { handle } = handling(database);
-  await stored(database, 'endless-702', endlessAt(702));
-  await setPolicyMode(database, { version: 'endless-702', mode: 'SHADOW', by: 'a-test' });
-  const [first, ...later] = await Promise.all(Array.from({ length: 21 }, () => pendingApplication(database)));
-  await handle(report(first ?? '', scored(702)));
-  const begun = performance.now();
-  for (const id of later) expect(await handle(report(id))).toEqual([undefined]);
-  // Each of the twenty would wait for as long as the first one did.
-  expect(performance.now() - begun).toBeLessThan(20 * 100);
-  const all = await Promise.all([first ?? '', ...later].map((id) => decidedBy(database, id)));
-  for (const one of all) expect(one).toMatchObject({ outcome: 'PRE_APPROVED', shadow: { version: 'endless-702' } });
-  expect(all[0]).toMatchObject({ shadow: { error: 'It gave no verdict within 100 ms.' } });
-  expect(all[1]).toMatchObject({ shadow: { error: expect.stringContaining('busy with an earlier application') } });
-  await setPolicyMode(database, { version: 'foir-1', mode: 'SHADOW', by: 'a-test' });
-  await expect
-    .poll(
-      async () => {
-        const id = await pendingApplication(database);
-        await handle(report(id));
-        return decidedBy(database, id);
-      },
-      { timeout: 10_000 },
-    )
-    .toMatchObject({ shadow: { version: 'foir-1', outcome: expect.any(String) } });
 });
 
 test('an application that changes each time it is decided on is left for later', async ({ database }) => {

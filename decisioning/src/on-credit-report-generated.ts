@@ -1,18 +1,11 @@
 import { toMessage, UnknownApplicationError } from '@prequal/messaging';
-import {
-  type Database,
-  givenUp,
-  lastEventHash,
-  type NewDecision,
-  type Relay,
-  type ShadowVerdict,
-  sql,
-} from '@prequal/persistence';
-import { policyInputOf } from '@prequal/policy';
+import { type Database, givenUp, lastEventHash, type NewDecision, type Relay, sql } from '@prequal/persistence';
+import { type PolicyInput, policyInputOf } from '@prequal/policy';
 import { createEvent, type DecisionOutcome, type EventOf } from '@prequal/schema';
 import { childOf, type Logger, type Trace } from '@prequal/service';
 import { type ChosenPolicies, chosenPolicies, type Policies } from './policies.ts';
 import type { RecordDecision } from './record-together.ts';
+import type { Shadow } from './shadow.ts';
 
 export type DecisioningDeps = {
   database: Database;
@@ -20,9 +13,10 @@ export type DecisioningDeps = {
   newId: () => string;
   log: Logger;
   policies: Policies;
+  shadow: Pick<Shadow, 'compare'>;
   record: RecordDecision;
   /** told of each decision that was written, tests of the system itself left out */
-  observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number, shadow: ShadowVerdict | undefined) => void;
+  observe: (outcome: DecisionOutcome, secondsSinceSubmitted: number) => void;
 };
 
 type ReportGenerated = EventOf<'creditReportGenerated'>;
@@ -67,13 +61,14 @@ async function decideAndTell(
   return undefined;
 }
 
-function tell({ relay, observe, log }: DecisioningDeps, decided: Decided): undefined {
-  const { application, outcome, shadow, trace, decidedAt, message } = decided;
+function tell({ relay, shadow, observe, log }: DecisioningDeps, decided: Decided): undefined {
+  const { application, input, outcome, trace, decidedAt, message } = decided;
+  const { id: applicationId, synthetic } = application;
   relay.send([message]);
-  if (!application.synthetic) {
-    observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000, shadow);
-  }
-  log.info({ applicationId: application.id, status: outcome, ...trace }, 'application decided');
+  if (!synthetic) observe(outcome, (decidedAt.getTime() - new Date(application.created_at).getTime()) / 1_000);
+  log.info({ applicationId, status: outcome, ...trace }, 'application decided');
+  const beside = application.policies.SHADOW;
+  if (beside) shadow.compare(beside, { applicationId, version: decided.version + 1, outcome, input, synthetic });
 }
 
 function isOpen({ status, given_up }: StoredApplication): boolean {
@@ -109,7 +104,7 @@ async function findApplications(
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-type Decided = NewDecision & { application: StoredApplication; trace: Trace };
+type Decided = NewDecision & { application: StoredApplication; input: PolicyInput; trace: Trace };
 
 async function decideOn(
   { policies, newId }: DecisioningDeps,
@@ -120,11 +115,8 @@ async function decideOn(
   const inputs = inputsOf(application);
   const input = policyInputOf({ inputs, bureauReport: report });
   if (!input) throw new Error('what is stored of the application is no input of a policy');
-  const { ACTIVE: active, SHADOW: beside } = application.policies;
-  const [verdict, shadow] = await Promise.all([
-    policies.decide(active, input),
-    beside && policies.shadow(beside, input),
-  ]);
+  const { ACTIVE: active } = application.policies;
+  const verdict = await policies.decide(active, input);
   const cibilScore = input.score;
   const decidedAt = new Date(application.now);
   const trace = { correlationId: generated.correlationid, traceparent: childOf(generated.traceparent) };
@@ -144,13 +136,13 @@ async function decideOn(
     decidedBy: 'POLICY',
     actor: 'decisioning',
     policy: active,
-    shadow,
     cibilScore,
     inputs,
     report,
     decidedAt,
     message: toMessage('statusChanged', event),
     application,
+    input,
     trace,
   };
 }

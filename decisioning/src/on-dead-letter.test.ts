@@ -120,7 +120,11 @@ test('an application that nobody knows is no reason to fail', async ({ database 
 });
 
 /** Decides on an application as its report comes. */
-async function decide(database: TestDatabase, id: string, policies: Policies = policiesOf(database)): Promise<void> {
+async function decide(
+  database: TestDatabase,
+  id: string,
+  policies: Policies = policiesOf(database).policies,
+): Promise<void> {
   const report = createEvent('creditReportGenerated', {
     id: randomUUID(),
     source: 'scoring',
@@ -133,6 +137,7 @@ async function decide(database: TestDatabase, id: string, policies: Policies = p
   const deps = {
     database,
     policies,
+    shadow: policiesOf(database).shadow,
     record: recordTogether(database),
     relay,
     newId: randomUUID,
@@ -163,7 +168,7 @@ test('what the system gave up is decided when its report comes after all, once',
 
 test('a report that meets the dead letter of its application decides on it all the same', async ({ database }) => {
   const id = await application(database);
-  const policies = policiesOf(database);
+  const policies = policiesOf(database).policies;
   let hasMet = false;
   await decide(database, id, {
     ...policies,

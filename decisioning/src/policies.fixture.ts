@@ -1,14 +1,25 @@
 import type { Database } from '@prequal/persistence';
 import { quiet } from '@prequal/testing';
 import { afterAll } from 'vitest';
-import { createPolicies, type Policies } from './policies.ts';
+import { createPolicies, type Policies, readChosenPolicies } from './policies.ts';
+import { createDocuments } from './policy-documents.ts';
+import { type Comparison, createShadow, type Shadow } from './shadow.ts';
 
 const opened = new AsyncDisposableStack();
 afterAll(() => opened.disposeAsync());
-let shared: Policies | undefined;
+let shared: { policies: Policies; shadow: Shadow; counted: Comparison[]; ready: Promise<unknown> } | undefined;
 
-/** The same for all tests of a file, as its database is. */
-export function policiesOf(database: Database): Policies {
-  shared ??= opened.use(createPolicies(database, quiet));
+/** The same for all tests of a file, as its database is: what decides, what is asked beside it, and what came of that. */
+export function policiesOf(database: Database) {
+  if (shared) return shared;
+  const read = createDocuments(database);
+  const counted: Comparison[] = [];
+  const policies = opened.use(createPolicies(read));
+  const shadow = opened.use(createShadow({ database, read, log: quiet, count: (one) => void counted.push(one) }));
+  const warmUp = async () => {
+    const { ACTIVE, SHADOW } = (await readChosenPolicies(database)) ?? {};
+    await Promise.all([ACTIVE && policies.warmUp(ACTIVE), SHADOW && shadow.warmUp(SHADOW)]);
+  };
+  shared = { policies, shadow, counted, ready: warmUp() };
   return shared;
 }

@@ -9,14 +9,7 @@ import {
   oneByOne,
   publishMessage,
 } from '@prequal/messaging';
-import {
-  countDeadLetters,
-  createRelay,
-  isDatabaseAway,
-  openDatabase,
-  type ShadowVerdict,
-  whenSchemaIsCurrent,
-} from '@prequal/persistence';
+import { countDeadLetters, createRelay, isDatabaseAway, openDatabase, whenSchemaIsCurrent } from '@prequal/persistence';
 import { EvaluatorAwayError } from '@prequal/policy';
 import { outboxes } from '@prequal/schema';
 import {
@@ -38,8 +31,10 @@ import { decisioningConfig } from './config.ts';
 import { startErasingCopies } from './erase-copies.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
-import { createPolicies } from './policies.ts';
+import { createPolicies, readChosenPolicies } from './policies.ts';
+import { createDocuments } from './policy-documents.ts';
 import { recordTogether } from './record-together.ts';
+import { type Comparison, createShadow } from './shadow.ts';
 
 // Its random bytes from a pool: asking the system each time takes longer than all the rest of an id.
 const newId = () => v7({ random: pooledRandom(16) });
@@ -89,16 +84,20 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   });
   const shadows = counterOf(metrics, {
     name: 'prequal_shadow_verdicts_total',
-    help: 'What the shadow policy said beside each decision: the same outcome, another, or none because it failed',
+    help: 'What the shadow policy says after each decision: the same outcome, another, none because it failed, or it was not asked',
     labelNames: ['verdict'],
   });
-  const observe = (outcome: string, seconds: number, shadow: ShadowVerdict | undefined) => {
-    decided.observe({ outcome }, seconds);
-    if (shadow) shadows.inc({ verdict: comparedWith(outcome, shadow) });
+  const observe = (outcome: string, seconds: number) => decided.observe({ outcome }, seconds);
+  const read = createDocuments(database);
+  const policies = stack.use(createPolicies(read));
+  const count = (verdict: Comparison) => shadows.inc({ verdict });
+  const shadow = stack.use(createShadow({ database, read, log, count }));
+  const warmUp = async () => {
+    const { ACTIVE, SHADOW } = (await readChosenPolicies(database)) ?? {};
+    await Promise.all([ACTIVE && policies.warmUp(ACTIVE), SHADOW && shadow.warmUp(SHADOW)]);
   };
-  const policies = stack.use(createPolicies(database, log));
   // What cannot be read now is read when it is needed.
-  await policies.warmUp().catch((error: unknown) => log.warn({ err: error }, 'policies not read yet'));
+  await warmUp().catch((error: unknown) => log.warn({ err: error }, 'policies not read yet'));
   const relay = stack.use(
     createRelay({
       database,
@@ -127,7 +126,7 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
     retryDelaysMs: config.CONSUMER_RETRY_DELAYS_MS,
     isOutage: (error: unknown) => isDatabaseAway(error) || error instanceof EvaluatorAwayError,
   };
-  const deciding = { database, relay, policies, record: recordTogether(database), newId, log, observe };
+  const deciding = { database, relay, policies, shadow, record: recordTogether(database), newId, log, observe };
   consuming = stack.use(
     consume('decisioning', {
       ...worker,
@@ -162,9 +161,4 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   });
   const owned = stack.move();
   return { url, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-function comparedWith(outcome: string, shadow: ShadowVerdict): 'same' | 'other' | 'failed' {
-  if ('error' in shadow) return 'failed';
-  return shadow.outcome === outcome ? 'same' : 'other';
 }

@@ -74,9 +74,9 @@ test('every PAN comes under the new keys, the old ones are needed no more, and t
   database,
 }) => {
   await store(database, 230, before);
-  await sql`alter table applications disable trigger applications_touch`.execute(database.sql());
+  await sql`alter table applications disable trigger applications_guard`.execute(database.sql());
   await sql`update applications set updated_at = 'epoch'`.execute(database.sql());
-  await sql`alter table applications enable trigger applications_touch`.execute(database.sql());
+  await sql`alter table applications enable trigger applications_guard`.execute(database.sql());
   const { worked, text } = await rotate(database, meanwhile);
   expect(worked).toBe(true);
   expect(text).toContain('230 PANs looked at, 230 encrypted anew, 230 indexed anew');

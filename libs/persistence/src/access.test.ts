@@ -44,6 +44,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'delete from erasures',
     `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
       values (gen_random_uuid(), 2, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`,
+    `insert into shadow_verdicts (application_id, version, policy_version, policy_hash, error)
+      values (gen_random_uuid(), 2, 'x', 'y', 'z')`,
     'delete from dead_letters',
     "update dead_letters set payload = ''",
     'delete from review_claims',
@@ -66,6 +68,8 @@ const refused: Record<DatabaseUser, string[]> = {
     'delete from applications',
     'select inputs from decisions',
     'update decisions set version = 9',
+    'select outcome from shadow_verdicts',
+    'delete from shadow_verdicts',
     'select reasons from application_events',
     'select payload from dead_letters',
     "update dead_letters set state = 'DISCARDED', resolved_at = now()",

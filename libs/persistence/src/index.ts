@@ -10,4 +10,5 @@ export * from './reconciler.ts';
 export * from './record-decisions.ts';
 export * from './relay.ts';
 export * from './rotate-keys.ts';
+export * from './shadow-verdicts.ts';
 export * from './statement-client.ts';

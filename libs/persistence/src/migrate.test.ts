@@ -74,6 +74,44 @@ test('histories from before the chain are chained, each for itself and with its 
   }
 });
 
+test('what stands beside a decision goes with the migration in both directions', async ({ database }) => {
+  const databaseUrl = database.url;
+  const verdicts = () =>
+    runSql(
+      databaseUrl,
+      `select version, policy_version, policy_hash, outcome, reasons, error, recorded_at from shadow_verdicts
+       where policy_hash = 'a-test' order by version`,
+    );
+  await runSql(
+    databaseUrl,
+    `with stored as (
+       insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr, loan_type,
+         status, version, correlation_id, synthetic)
+       values (gen_random_uuid(), '\\x00', '\\x00', 'ABCDE***4F', 1, 1, 'HOME', 'REJECTED', 4, 'a-test', false) returning id
+     )
+     insert into decisions (application_id, version, outcome, decided_by, inputs, reasons, decided_at)
+     select id, version, 'REJECTED', 'SYSTEM', '{}', '[{"message": "b", "code": "A"}]', '2026-01-02T03:04:05.678Z'
+     from stored cross join generate_series(2, 4) as version`,
+  );
+  // Beside the first of them stands nothing.
+  await runSql(
+    databaseUrl,
+    `insert into shadow_verdicts (application_id, version, policy_version, policy_hash, outcome, reasons, error, recorded_at)
+     select application_id, version, 'p-1', 'a-test', case version when 3 then 'REJECTED' end,
+       case version when 3 then '[{"code": "A", "message": null}]'::jsonb end, case version when 4 then 'No row.' end, decided_at
+     from decisions where decided_at = '2026-01-02T03:04:05.678Z' and version > 2`,
+  );
+  const before = await verdicts();
+  expect(before).toHaveLength(2);
+  const taken: string[] = [];
+  do taken.push(...(await migrateDown({ databaseUrl })));
+  while (!taken.includes('20261129090000-shadow-verdicts'));
+  const { length } = await runSql(databaseUrl, 'select from decisions where shadow is not null');
+  expect(length).toBe(2);
+  await migrate({ databaseUrl });
+  expect(await verdicts()).toEqual(before);
+});
+
 test('a database without any schema is not current', async ({ database }) => {
   await sql`drop table schema_migrations`.execute(database.sql());
   expect(await schemaIsCurrent(database)).toBe(false);

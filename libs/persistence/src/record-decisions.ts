@@ -9,12 +9,6 @@ import {
 import { type Database, sql } from './database.ts';
 import type { OutboxMessage } from './relay.ts';
 
-/** What the shadow policy would have decided, or why it gave no verdict. It is kept beside the decision and changes nothing. */
-export type ShadowVerdict = { version: string; hash: string } & (
-  | { outcome: DecisionOutcome; reasons: DecisionReason[] }
-  | { error: string }
-);
-
 /** A decision that is to be written: what was decided, by whom, on what evidence, and how it is announced. */
 export type NewDecision = {
   applicationId: string;
@@ -28,7 +22,6 @@ export type NewDecision = {
   actor: string;
   /** null when no policy was asked */
   policy: { version: string; hash: string } | null;
-  shadow?: ShadowVerdict | undefined;
   cibilScore: number | null;
   reasons: DecisionReason[];
   inputs: Record<string, string>;
@@ -74,10 +67,9 @@ export async function recordDecisions(
         ${column((d) => d.message.message)}::text[],
         ${column((d) => bytes(d.eventHash))}::bytea[],
         ${column((d) => bytes(d.decisionHash))}::bytea[],
-        ${column((d) => bytes(d.hash))}::bytea[],
-        ${column((d) => (d.shadow === undefined ? null : JSON.stringify(d.shadow)))}::jsonb[]
+        ${column((d) => bytes(d.hash))}::bytea[]
       ) as t (id, version, outcome, decided_by, actor, policy_version, policy_hash, cibil_score, reasons, inputs, report,
-        decided_at, event_id, subject, message, previous_hash, decision_hash, hash, shadow)
+        decided_at, event_id, subject, message, previous_hash, decision_hash, hash)
     ), locked as (
       select a.id, a.status, ${givenUp()} as given_up
       from applications a where a.id = any(select id from input) order by a.id for update
@@ -93,9 +85,8 @@ export async function recordDecisions(
       returning a.id, a.version
     ), decided as (
       insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
-        bureau_report, reasons, decided_at, shadow)
-      select id, updated.version, outcome, decided_by, policy_version, policy_hash, inputs, report, reasons, decided_at,
-        shadow
+        bureau_report, reasons, decided_at)
+      select id, updated.version, outcome, decided_by, policy_version, policy_hash, inputs, report, reasons, decided_at
       from input join updated using (id)
     ), recorded as (
       insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at,

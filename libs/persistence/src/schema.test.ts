@@ -61,11 +61,19 @@ test('history and decisions are append-only, one decision a version and one by t
   await expect(decide(3, 'UNDERWRITER')).rejects.toThrow(/decisions_pkey/);
   await expect(decide(4, 'POLICY')).rejects.toThrow(/decisions_policy_once/);
   await decide(4, 'UNDERWRITER');
+  const beside = (version: number) =>
+    sql`insert into shadow_verdicts (application_id, version, policy_version, policy_hash, error)
+      values (${id}, ${version}, 'x', 'y', 'z')`.execute(database.sql());
+  await beside(3);
+  await expect(beside(3)).rejects.toThrow(/shadow_verdicts_pkey/);
+  await expect(beside(5)).rejects.toThrow(/foreign key/);
   await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
     values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}', sha256(''))`.execute(database.sql());
   for (const statement of [
     sql`update decisions set outcome = 'PRE_APPROVED' where application_id = ${id}`,
     sql`delete from decisions where application_id = ${id}`,
+    sql`update shadow_verdicts set outcome = 'REJECTED', error = null where application_id = ${id}`,
+    sql`delete from shadow_verdicts where application_id = ${id}`,
     sql`update application_events set status = 'REJECTED' where application_id = ${id}`,
     sql`delete from application_events where application_id = ${id}`,
   ]) {

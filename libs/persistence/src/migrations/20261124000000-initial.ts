@@ -1,5 +1,34 @@
 import { Migration } from '@mikro-orm/migrations';
 
+/** What sets `updated_at`, whoever writes. */
+export const touchFunction = `
+  create function applications_touch() returns trigger language plpgsql as $$
+  begin
+    new.updated_at := now();
+    return new;
+  end $$`;
+
+/** What refuses to change a final status, or any but step by step. */
+export const guardStatus = [
+  `
+    create function applications_guard_status() returns trigger language plpgsql as $$
+    begin
+      if old.status in ('PRE_APPROVED', 'REJECTED') then
+        raise exception 'application % has the final status %, which nothing may change', old.id, old.status
+          using errcode = 'check_violation';
+      end if;
+      if new.status = 'PENDING' or new.version <> old.version + 1 then
+        raise exception 'application %: a change of status leaves PENDING for good and adds 1 to the version', old.id
+          using errcode = 'check_violation';
+      end if;
+      return new;
+    end $$`,
+  `
+    create trigger applications_guard_status before update of status, version on applications
+      for each row when (old.status is distinct from new.status or old.version is distinct from new.version)
+      execute function applications_guard_status()`,
+];
+
 export class Initial extends Migration {
   override up(): void {
     this.addSql(`
@@ -71,34 +100,12 @@ export class Initial extends Migration {
         primary key (caller, key_digest)
       )`);
 
-    this.addSql(`
-      create function applications_touch() returns trigger language plpgsql as $$
-      begin
-        new.updated_at := now();
-        return new;
-      end $$`);
+    this.addSql(touchFunction);
     this.addSql(`
       create trigger applications_touch before update on applications
         for each row execute function applications_touch()`);
 
-    this.addSql(`
-      create function applications_guard_status() returns trigger language plpgsql as $$
-      begin
-        if old.status in ('PRE_APPROVED', 'REJECTED') then
-          raise exception 'application % has the final status %, which nothing may change', old.id, old.status
-            using errcode = 'check_violation';
-        end if;
-        if new.status = 'PENDING' or new.version <> old.version + 1 then
-          raise exception 'application %: a change of status leaves PENDING for good and adds 1 to the version', old.id
-            using errcode = 'check_violation';
-        end if;
-        return new;
-      end $$`);
-    this.addSql(`
-      create trigger applications_guard_status before update of status, version on applications
-        for each row when (old.status is distinct from new.status or old.version is distinct from new.version)
-        execute function applications_guard_status()`);
-
+    for (const statement of guardStatus) this.addSql(statement);
     this.addSql(`
       create function refuse_change() returns trigger language plpgsql as $$
       begin

@@ -5,6 +5,50 @@ const submitted = `subject like 'loan.applications.submitted.%'`;
 const reported = `subject like 'loan.credit-reports.generated.%'`;
 const announced = `subject like 'loan.applications.status.%'`;
 
+/** What lets the gateway change a status only for an underwriter: whoever took it over must hold a claim as well. */
+export const guardReview = [
+  // A superuser is a member of every role.
+  `
+    create function current_user_is_gateway() returns boolean stable language sql as $$
+      select to_regrole('prequal_gateway') is not null
+        and pg_has_role(current_user, to_regrole('prequal_gateway'), 'member')
+        and not (select rolsuper from pg_roles where rolname = current_user)
+    $$`,
+  `
+    create function applications_guard_review() returns trigger language plpgsql as $$
+    begin
+      if old.status <> 'MANUAL_REVIEW' or not exists (
+        select 1 from review_claims c where c.application_id = old.id and c.expires_at > now()
+      ) then
+        raise exception 'application %: only what an underwriter has claimed is resolved here', old.id
+          using errcode = 'insufficient_privilege';
+      end if;
+      return new;
+    end $$`,
+  `
+    create trigger applications_guard_review before update of status on applications
+      for each row when (current_user_is_gateway() and old.status is distinct from new.status)
+      execute function applications_guard_review()`,
+  `
+    create function decisions_guard_review() returns trigger language plpgsql as $$
+    begin
+      raise exception 'application %: only an underwriter decides here', new.application_id
+        using errcode = 'insufficient_privilege';
+    end $$`,
+  `
+    create trigger decisions_guard_review before insert on decisions
+      for each row when (new.decided_by <> 'UNDERWRITER' and current_user_is_gateway())
+      execute function decisions_guard_review()`,
+];
+
+export const noGuardReview = [
+  'drop trigger decisions_guard_review on decisions',
+  'drop function decisions_guard_review()',
+  'drop trigger applications_guard_review on applications',
+  'drop function applications_guard_review()',
+  'drop function current_user_is_gateway()',
+];
+
 /** The desk of the underwriters: who holds what for how long, and lists that are read by cursor. */
 export class Reviews extends Migration {
   override up(): void {
@@ -15,39 +59,7 @@ export class Reviews extends Migration {
         claimed_at timestamptz(3) not null default now(),
         expires_at timestamptz(3) not null
       )`);
-    // A superuser is a member of every role.
-    this.addSql(`
-      create function current_user_is_gateway() returns boolean stable language sql as $$
-        select to_regrole('prequal_gateway') is not null
-          and pg_has_role(current_user, to_regrole('prequal_gateway'), 'member')
-          and not (select rolsuper from pg_roles where rolname = current_user)
-      $$`);
-    // The door may change a status only for an underwriter: whoever took the gateway over must hold a claim as well.
-    this.addSql(`
-      create function applications_guard_review() returns trigger language plpgsql as $$
-      begin
-        if old.status <> 'MANUAL_REVIEW' or not exists (
-          select 1 from review_claims c where c.application_id = old.id and c.expires_at > now()
-        ) then
-          raise exception 'application %: only what an underwriter has claimed is resolved here', old.id
-            using errcode = 'insufficient_privilege';
-        end if;
-        return new;
-      end $$`);
-    this.addSql(`
-      create trigger applications_guard_review before update of status on applications
-        for each row when (current_user_is_gateway() and old.status is distinct from new.status)
-        execute function applications_guard_review()`);
-    this.addSql(`
-      create function decisions_guard_review() returns trigger language plpgsql as $$
-      begin
-        raise exception 'application %: only an underwriter decides here', new.application_id
-          using errcode = 'insufficient_privilege';
-      end $$`);
-    this.addSql(`
-      create trigger decisions_guard_review before insert on decisions
-        for each row when (new.decided_by <> 'UNDERWRITER' and current_user_is_gateway())
-        execute function decisions_guard_review()`);
+    for (const statement of guardReview) this.addSql(statement);
     // With the id, which tells apart what was created in one millisecond, so that a cursor names one place.
     this.addSql('create index applications_status_created_at_id on applications (status, created_at, id)');
     this.addSql('create index applications_created_at_id on applications (created_at, id)');
@@ -78,11 +90,7 @@ export class Reviews extends Migration {
         'revoke select (pan_index), update (status, version, cibil_score) on applications from prequal_gateway',
       ),
     );
-    this.addSql('drop trigger decisions_guard_review on decisions');
-    this.addSql('drop function decisions_guard_review()');
-    this.addSql('drop trigger applications_guard_review on applications');
-    this.addSql('drop function applications_guard_review()');
-    this.addSql('drop function current_user_is_gateway()');
+    for (const statement of noGuardReview) this.addSql(statement);
     this.addSql('create index applications_created_at on applications (created_at desc)');
     this.addSql('create index applications_status_created_at on applications (status, created_at)');
     this.addSql('drop index applications_created_at_id');

@@ -10,6 +10,8 @@ import { Policies } from './20261127100000-policies.ts';
 import { EventChain } from './20261127110000-event-chain.ts';
 import { Erasures } from './20261127120000-erasures.ts';
 import { RecordedAt } from './20261128090000-recorded-at.ts';
+import { ShadowVerdicts } from './20261129090000-shadow-verdicts.ts';
+import { OneGuard } from './20261129100000-one-guard.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -25,4 +27,6 @@ export const migrations = [
   { name: '20261127110000-event-chain', class: EventChain },
   { name: '20261127120000-erasures', class: Erasures },
   { name: '20261128090000-recorded-at', class: RecordedAt },
+  { name: '20261129090000-shadow-verdicts', class: ShadowVerdicts },
+  { name: '20261129100000-one-guard', class: OneGuard },
 ];
