@@ -7,7 +7,7 @@ import { nobody } from './policies.ts';
 import type { PolicyName, ReadDocument } from './policy-documents.ts';
 
 /** A decision that is recorded, and what it was made on. */
-export type Comparable = {
+type Comparable = {
   applicationId: string;
   /** of the application after the decision */
   version: number;
@@ -44,7 +44,7 @@ const evaluating = {
   niceness: 5,
 } satisfies EvaluatorOptions;
 /** Nobody waits for it: a moment gathers many, and each costs a fraction then. */
-const gathering = { maxItems: 256, maxConcurrent: 1, lingerMs: 100 };
+const gathering = { maxItems: 256, maxConcurrent: 1, lingerMs: 500 };
 /** of what is stored beside each decision */
 const maxErrorChars = 500;
 /** how long a stop waits for what was decided before it */
