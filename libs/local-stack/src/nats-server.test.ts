@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findNatsServer } from './find-nats-server.ts';
@@ -32,6 +32,12 @@ test('it runs with JetStream, keeps its port at the next start, and stopping lea
   expect(isAlive(first.pid)).toBe(false);
   await using second = await startNatsServer({ binary, storeDir, port: 0 });
   expect(second.port).toBe(first.port);
+});
+
+test('it leaves half of the processors to the others', async () => {
+  await using server = await startNatsServer({ binary, storeDir, port: 0 });
+  const { gomaxprocs } = (await (await fetch(`${server.monitorUrl}/varz`)).json()) as { gomaxprocs: number };
+  expect(gomaxprocs).toBe(Math.max(1, Math.floor(availableParallelism() / 2)));
 });
 
 test('sync_interval is set for every version that knows it, and only for those', async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LocalServer, Log, OnSpawn } from './local-server.ts';
@@ -121,8 +122,13 @@ async function spawnServer(
 ): Promise<{ pid: number; exited: Promise<string> }> {
   const size = (await stat(logFile).catch(() => undefined))?.size ?? 0;
   await using output = await open(logFile, size > maxLogBytes ? 'w' : 'a', 0o600);
-  // Its own process group and a log file of its own, for the same reasons as PostgreSQL.
-  const child = spawn(binary, ['-c', configFile], { detached: true, stdio: ['ignore', output.fd, output.fd] });
+  // Its own process group and a log file of its own, for the same reasons as PostgreSQL. It shares the machine with all
+  // the others: threads of it that look for work on every processor take time from them.
+  const child = spawn(binary, ['-c', configFile], {
+    env: { GOMAXPROCS: String(Math.max(1, Math.floor(availableParallelism() / 2))), ...process.env },
+    detached: true,
+    stdio: ['ignore', output.fd, output.fd],
+  });
   const exited = exitOf(child);
   if (child.pid === undefined) throw new Error(`nats-server could not be started: ${await exited}`);
   return { pid: child.pid, exited };
