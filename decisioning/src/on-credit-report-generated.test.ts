@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setPolicyMode, sql } from '@prequal/persistence';
 import { policyHash } from '@prequal/policy';
 import { decodeEvent } from '@prequal/schema';
-import { quiet, type TestDatabase, test } from '@prequal/testing';
+import { type TestDatabase, test } from '@prequal/testing';
 import { expect } from 'vitest';
 import {
   endlessAt,

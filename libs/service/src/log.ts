@@ -26,8 +26,11 @@ export function createLog(service: string, level: string, destination?: Destinat
     );
   }
   // What is logged while a write is under way shares the next one. The rest is written when the process exits. While
-  // nobody reads them, no more lines than these are kept.
-  return guarded(pino(options, pino.destination({ sync: false, maxLength: maxKeptBytes })));
+  // nobody reads them, no more lines than these are kept. As bytes: the stream counts those of a text anew with each
+  // line that is added to it.
+  const output = pino.destination({ sync: false, maxLength: maxKeptBytes, contentMode: 'buffer' });
+  const write = (line: string) => output.write(Buffer.from(line) as never);
+  return guarded(pino(options, { write }));
 }
 
 const maxKeptBytes = 16 * 1024 * 1024;
