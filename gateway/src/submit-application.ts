@@ -1,5 +1,5 @@
 import { type KeyedDigests, maskPan } from '@prequal/pan';
-import { type Database, isDatabaseAway, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
+import { type Database, isDatabaseAway, jsonLines, type OutboxMessage, type Relay, sql } from '@prequal/persistence';
 import {
   type Application,
   type ChainedEvent,
@@ -162,15 +162,15 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
         ${column((r) => r.submission.trace.correlationId)}::text[],
         ${column((r) => r.submission.synthetic)}::boolean[],
         ${column((r) => r.submission.owner)}::text[],
-        ${column(({ submission: { input } }) => input.consent && JSON.stringify(input.consent))}::jsonb[],
+        ${jsonLines(column(({ submission: { input } }) => input.consent && JSON.stringify(input.consent)))},
         ${column((r) => r.keyDigest)}::bytea[],
         ${column((r) => r.fingerprint?.current ?? null)}::bytea[],
         ${column((r) => r.message.id)}::uuid[],
         ${column((r) => r.message.subject)}::text[],
-        ${column((r) => r.message.message)}::text[],
-        ${column((r) => JSON.stringify(r.payload))}::jsonb[],
-        ${column((r) => r.event.before)}::text[],
-        ${column((r) => r.event.after)}::text[]
+        ${jsonLines(column((r) => r.message.message))},
+        ${jsonLines(column((r) => JSON.stringify(r.payload)))},
+        ${jsonLines(column((r) => r.event.before))},
+        ${jsonLines(column((r) => r.event.after))}
       ) as t (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr, loan_amount_inr, loan_type,
         correlation_id, synthetic, owner, consent, key_digest, fingerprint, event_id, subject, message, payload,
         event_before, event_after)
@@ -187,12 +187,12 @@ async function storeAll(database: Database, rows: readonly NewApplication[]): Pr
       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
         loan_amount_inr, loan_type, status, version, correlation_id, synthetic, owner, consent, event_hash)
       select id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner, consent, event_hash
+        loan_amount_inr, loan_type, 'PENDING', 1, correlation_id, synthetic, owner, consent::jsonb, event_hash
       from accepted
       returning id, created_at
     ), recorded as (
       insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
-      select event_id, id, 1, 'PENDING', 'gateway', '[]', payload, event_hash from accepted
+      select event_id, id, 1, 'PENDING', 'gateway', '[]', payload::jsonb, event_hash from accepted
     ), queued as (
       insert into outbox (id, application_id, subject, message)
       select event_id, id, subject, message from accepted

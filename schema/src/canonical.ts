@@ -5,22 +5,37 @@ import { hash } from 'node:crypto';
  * JSON does. Throws for what JSON cannot say: half a surrogate pair, a number that is not finite.
  */
 export function canonical(value: unknown): string {
+  if (typeof value === 'string') return quoted(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value === 'object' && value !== null) {
     let members = '';
-    // By UTF-16 code units, as the RFC wants it and as JavaScript compares.
-    for (const key of Object.keys(value).toSorted()) {
+    for (const key of sortedKeys(value)) {
       const member = (value as Record<string, unknown>)[key];
-      if (member !== undefined) members += `${members && ','}${canonical(key)}:${canonical(member)}`;
+      if (member !== undefined) members += `${members && ','}${quoted(key)}:${canonical(member)}`;
     }
     return `{${members}}`;
   }
-  const isSayable =
-    typeof value === 'string' ? value.isWellFormed() : typeof value !== 'number' || Number.isFinite(value);
   // JavaScript writes numbers, and escapes texts, as the RFC does.
-  const text = isSayable ? JSON.stringify(value) : undefined;
+  const text = typeof value !== 'number' || Number.isFinite(value) ? JSON.stringify(value) : undefined;
   if (text === undefined) throw new TypeError('a value that JSON cannot say');
   return text;
+}
+
+/** nothing that JSON escapes, and no half of a pair */
+const plain = /^[ !#-[\]-~]*$/;
+
+function quoted(text: string): string {
+  // Most are, and to look is cheaper than to write them anew.
+  if (plain.test(text)) return `"${text}"`;
+  if (!text.isWellFormed()) throw new TypeError('a value that JSON cannot say');
+  return JSON.stringify(text);
+}
+
+/** By UTF-16 code units, as the RFC wants it and as JavaScript compares. */
+function sortedKeys(value: object): string[] {
+  const keys = Object.keys(value);
+  const isSorted = keys.every((key, index) => index === 0 || (keys[index - 1] as string) < key);
+  return isSorted ? keys : keys.sort();
 }
 
 /** In hexadecimal digits. */

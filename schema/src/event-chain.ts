@@ -105,5 +105,7 @@ export function hashOfDecision(decision: DecisionRecord): string {
 }
 
 function only<Whole extends object, Key extends keyof Whole>(whole: Whole, keys: readonly Key[]): Pick<Whole, Key> {
-  return Object.fromEntries(keys.map((key) => [key, whole[key]])) as Pick<Whole, Key>;
+  const part: Partial<Pick<Whole, Key>> = {};
+  for (const key of keys) part[key] = whole[key];
+  return part as Pick<Whole, Key>;
 }

@@ -3,6 +3,7 @@ export * from './database-users.ts';
 export * from './dead-letters.ts';
 export * from './entities.ts';
 export * from './errors.ts';
+export * from './json-lines.ts';
 export * from './migrate.ts';
 export * from './policies.ts';
 export * from './read-evidence.ts';

@@ -7,6 +7,7 @@ import {
   hashOfEvent,
 } from '@prequal/schema';
 import { type Database, sql } from './database.ts';
+import { jsonLines } from './json-lines.ts';
 import type { OutboxMessage } from './relay.ts';
 
 /** A decision that is to be written: what was decided, by whom, on what evidence, and how it is announced. */
@@ -58,13 +59,13 @@ export async function recordDecisions(
         ${column((d) => d.policy?.version ?? null)}::text[],
         ${column((d) => d.policy?.hash ?? null)}::text[],
         ${column((d) => d.cibilScore)}::integer[],
-        ${column((d) => JSON.stringify(d.reasons))}::jsonb[],
-        ${column((d) => JSON.stringify(d.inputs))}::jsonb[],
-        ${column((d) => (d.report === null ? null : JSON.stringify(d.report)))}::jsonb[],
+        ${jsonLines(column((d) => JSON.stringify(d.reasons)))},
+        ${jsonLines(column((d) => JSON.stringify(d.inputs)))},
+        ${jsonLines(column((d) => (d.report === null ? null : JSON.stringify(d.report))))},
         ${column((d) => d.decidedAt.toISOString())}::timestamptz[],
         ${column((d) => d.message.id)}::uuid[],
         ${column((d) => d.message.subject)}::text[],
-        ${column((d) => d.message.message)}::text[],
+        ${jsonLines(column((d) => d.message.message))},
         ${column((d) => bytes(d.eventHash))}::bytea[],
         ${column((d) => bytes(d.decisionHash))}::bytea[],
         ${column((d) => bytes(d.hash))}::bytea[]
@@ -86,12 +87,13 @@ export async function recordDecisions(
     ), decided as (
       insert into decisions (application_id, version, outcome, decided_by, policy_version, policy_hash, inputs,
         bureau_report, reasons, decided_at)
-      select id, updated.version, outcome, decided_by, policy_version, policy_hash, inputs, report, reasons, decided_at
+      select id, updated.version, outcome, decided_by, policy_version, policy_hash, inputs::jsonb, report::jsonb,
+        reasons::jsonb, decided_at
       from input join updated using (id)
     ), recorded as (
       insert into application_events (id, application_id, version, status, actor, reasons, payload, occurred_at,
         decision_hash, previous_hash, hash)
-      select event_id, id, updated.version, outcome, actor, reasons,
+      select event_id, id, updated.version, outcome, actor, reasons::jsonb,
         jsonb_build_object('cibilScore', cibil_score), decided_at, decision_hash, previous_hash, hash
       from input join updated using (id)
     ), queued as (

@@ -1,5 +1,6 @@
 import type { DecisionOutcome, DecisionReason } from '@prequal/schema';
 import { type Database, sql } from './database.ts';
+import { jsonLines } from './json-lines.ts';
 
 /** What the shadow policy says of an application that was decided on, or why it gives no verdict. */
 export type ShadowVerdict = {
@@ -18,12 +19,13 @@ export async function storeShadowVerdicts(
   const column = <T>(of: (verdict: ShadowVerdict) => T): T[] => verdicts.map(of);
   await sql`
     insert into shadow_verdicts (application_id, version, policy_version, policy_hash, outcome, reasons, error)
-    select * from unnest(
+    select application_id, version, policy_version, policy_hash, outcome, reasons::jsonb, error from unnest(
       ${column((v) => v.applicationId)}::uuid[],
       ${column((v) => v.version)}::integer[],
       ${column((v) => v.policy.version)}::text[],
       ${column((v) => v.policy.hash)}::text[],
       ${column((v) => ('error' in v ? null : v.outcome))}::text[],
-      ${column((v) => ('error' in v ? null : JSON.stringify(v.reasons)))}::jsonb[],
-      ${column((v) => ('error' in v ? v.error : null))}::text[])`.execute(database.sql());
+      ${jsonLines(column((v) => ('error' in v ? null : JSON.stringify(v.reasons))))},
+      ${column((v) => ('error' in v ? v.error : null))}::text[]
+    ) as t (application_id, version, policy_version, policy_hash, outcome, reasons, error)`.execute(database.sql());
 }
