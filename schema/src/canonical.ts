@@ -35,7 +35,7 @@ function quoted(text: string): string {
 function sortedKeys(value: object): string[] {
   const keys = Object.keys(value);
   const isSorted = keys.every((key, index) => index === 0 || (keys[index - 1] as string) < key);
-  return isSorted ? keys : keys.sort();
+  return isSorted ? keys : keys.toSorted();
 }
 
 /** In hexadecimal digits. */
