@@ -41,7 +41,7 @@ const probeTimeoutMs = 2_000;
  * Statements with parameters are planned once a session, not each time: planning costs more than running them.
  * By index, since such a plan is kept while its tables grow. Never compiled: up to PostgreSQL 17 a small table that is
  * read as a whole all the same, such as that of the policies, looks so dear then that each reading would be compiled,
- * which takes a hundred times as long as the reading.
+ * which took 71 ms instead of 0.2.
  */
 const sessionSettings = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off';
 
