@@ -13,7 +13,8 @@ export function createDocuments(database: Database): ReadDocument {
   async function read({ version, hash }: PolicyName): Promise<PolicyDocument> {
     const { rows } = await sql<{ document: string }>`
       select document from policies where version = ${version}`.execute(database.sql());
-    const document = rows[0]?.document ?? '';
+    const document = rows[0]?.document;
+    if (document === undefined) throw new Error(`policy ${version} is not stored`);
     if (policyHash(document) !== hash) throw new Error(`the document of policy ${version} does not have its hash`);
     return { hash, document };
   }

@@ -99,14 +99,13 @@ test('a shadow policy that goes on for ever delays no decision, and only what is
   await setPolicyMode(database, foir);
 });
 
-/** One of its own, and what it was told to count. */
-function shadowOf(database: TestDatabase, options: { maxWaiting?: number } = {}) {
+/** One of its own that is ready, and what it was told to count. */
+async function shadowOf(database: TestDatabase, options: { maxWaiting?: number } = {}) {
   const counted: Comparison[] = [];
   const count = (one: Comparison) => void counted.push(one);
-  return {
-    counted,
-    shadow: createShadow({ database, read: createDocuments(database), log: quiet, count, ...options }),
-  };
+  const shadow = createShadow({ database, read: createDocuments(database), log: quiet, count, ...options });
+  await shadow.warmUp(seedName);
+  return { counted, shadow };
 }
 
 const about = {
@@ -128,7 +127,7 @@ async function decidedOn(database: TestDatabase, count: number): Promise<string[
 
 test('of more decisions than may wait it is not asked, which is counted', async ({ database }) => {
   const ids = await decidedOn(database, 5);
-  const { shadow, counted } = shadowOf(database, { maxWaiting: 3 });
+  const { shadow, counted } = await shadowOf(database, { maxWaiting: 3 });
   for (const applicationId of ids) shadow.compare(seedName, { ...about, applicationId });
   // A stop records what waits.
   await shadow[Symbol.asyncDispose]();
@@ -145,7 +144,7 @@ test('of more decisions than may wait it is not asked, which is counted', async 
 
 test('a verdict that cannot be stored costs its neighbours nothing, and no process', async ({ database }) => {
   const [id = ''] = await decidedOn(database, 1);
-  const { shadow, counted } = shadowOf(database);
+  const { shadow, counted } = await shadowOf(database);
   shadow.compare(seedName, { ...about, applicationId: id });
   // There is no such decision.
   shadow.compare(seedName, { ...about, applicationId: id, version: 9 });
@@ -163,7 +162,7 @@ test('a stop does not wait for a policy that gives no answer', async ({ database
   const [id = ''] = await decidedOn(database, 1);
   const document = endlessAt(702).replace('score == 702', 'score == 704');
   const { hash } = await stored(database, 'endless-704', document);
-  const { shadow, counted } = shadowOf(database);
+  const { shadow, counted } = await shadowOf(database);
   const input = { ...about.input, score: 704 };
   shadow.compare({ version: 'endless-704', hash }, { ...about, input, applicationId: id });
   const begun = performance.now();
@@ -171,4 +170,25 @@ test('a stop does not wait for a policy that gives no answer', async ({ database
   expect(performance.now() - begun).toBeLessThan(3_000);
   expect(counted).toEqual(['unasked']);
   expect(await besides(database, id)).toEqual([undefined]);
+});
+
+test('a policy that goes on for ever is left alone, and another one in its place is asked soon', {
+  timeout: 60_000,
+}, async ({ database }) => {
+  const ids = await decidedOn(database, 14);
+  const [last = '', later = '', ...stuck] = ids;
+  const document = endlessAt(705).replace('score == 705 ?', '(score ?? 0) >= 705 and (score ?? 0) < 740 ?');
+  const endless = { version: 'endless-705', hash: (await stored(database, 'endless-705', document)).hash };
+  const { shadow, counted } = await shadowOf(database);
+  stuck.forEach((applicationId, index) =>
+    shadow.compare(endless, { ...about, input: { ...about.input, score: 705 + index }, applicationId }),
+  );
+  await expect.poll(() => counted.length, { timeout: 15_000 }).toBe(stuck.length);
+  // Those that were found to have no end are recorded, and the others not asked.
+  expect(new Set(counted)).toEqual(new Set(['failed', 'unasked']));
+  shadow.compare(endless, { ...about, applicationId: later });
+  shadow.compare(seedName, { ...about, applicationId: last });
+  await expect.poll(() => besides(database, last), { timeout: 10_000 }).toMatchObject([{ outcome: 'PRE_APPROVED' }]);
+  expect(counted.slice(stuck.length).toSorted()).toEqual(['same', 'unasked']);
+  await shadow[Symbol.asyncDispose]();
 });

@@ -17,7 +17,7 @@ type Comparable = {
   synthetic: boolean;
 };
 
-/** What came of it: the same outcome, another, none because the document is at fault, or it was not asked. */
+/** The same outcome, another, none because the document is at fault; or it was not asked, or its verdict not stored. */
 export type Comparison = 'same' | 'other' | 'failed' | 'unasked';
 
 export type Shadow = AsyncDisposable & {
@@ -47,8 +47,11 @@ const evaluating = {
 const gathering = { maxItems: 256, maxConcurrent: 1, lingerMs: 500 };
 /** of what is stored beside each decision */
 const maxErrorChars = 500;
+/** What is not answered then is given up, and the policy is left alone for a while: a document seldom has only a few such inputs. */
+const answerLimitMs = 5_000;
+const restMs = 60_000;
 /** how long a stop waits for what was decided before it */
-const stopLimitMs = 1_000;
+const stopLimitMs = 2_000;
 
 /**
  * Asks the policy beside the one that decides what it would have said, after the decision is recorded and in a process
@@ -56,21 +59,47 @@ const stopLimitMs = 1_000;
  * decisions keep the evidence from which it can be asked again (`replayPolicy`).
  */
 export function createShadow({ database, read, log, count, maxWaiting = 4_096 }: ShadowOptions): Shadow {
-  const evaluator = openEvaluator(evaluating);
+  let evaluator = openEvaluator(evaluating);
   const underWay = new Set<Promise<void>>();
+  /** until when policies are left alone, by hash */
+  const resting = new Map<string, number>();
 
   const record = inBatches(
     isolatingBadItems(async (asked: readonly Asked[]) => {
-      const said = await Promise.all(asked.map(verdictOn));
+      const said = await verdictsOn(asked);
       const verdicts = said.filter((one): one is ShadowVerdict => !(one instanceof Error));
-      await storeShadowVerdicts(database, verdicts);
+      try {
+        await storeShadowVerdicts(database, verdicts);
+      } catch (error) {
+        log.warn({ err: error, found: verdicts.length }, 'verdicts of the shadow policy not stored');
+        throw error;
+      }
       return said;
     }, isDatabaseAway),
     { ...gathering, maxWaiting },
   );
 
+  async function verdictsOn(asked: readonly Asked[]): Promise<(ShadowVerdict | Error)[]> {
+    const hashes = new Set(asked.map(({ policy }) => policy.hash));
+    const limit = setTimeout(() => giveUp(hashes), answerLimitMs);
+    const said = await Promise.all(asked.map(verdictOn));
+    clearTimeout(limit);
+    return said;
+  }
+
+  /** Whoever waits for an answer is told that there will be none; the next ones are asked in a process of their own. */
+  function giveUp(hashes: Iterable<string>): void {
+    for (const hash of hashes) resting.set(hash, performance.now() + restMs);
+    const given = evaluator;
+    evaluator = openEvaluator(evaluating);
+    void given[Symbol.asyncDispose]();
+  }
+
   async function verdictOn({ policy, applicationId, version, input }: Asked): Promise<ShadowVerdict | Error> {
     const about = { applicationId, version, policy };
+    if (performance.now() < (resting.get(policy.hash) ?? 0))
+      return new Error('a policy that is left alone for a while');
+    resting.delete(policy.hash);
     try {
       return { ...about, ...(await evaluator.evaluate(await read(policy), input)) };
     } catch (error) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type TestDatabase, test } from '@prequal/testing';
+import { runSql, type TestDatabase, test } from '@prequal/testing';
 import { describe, expect } from 'vitest';
 import { type Database, openDatabase, sql } from './database.ts';
 import { type DatabaseUser, databaseRoles, ensureDatabaseUsers } from './database-users.ts';
@@ -174,7 +174,32 @@ test('the gateway changes a status only where an underwriter holds a claim', asy
     );
   expect(await approve(pending)).toBe(denied);
   expect(await approve(unclaimed)).toBe(denied);
+  // Tables of its own under the names that the guard asks.
+  for (const standIn of [
+    'create temp table pg_roles as select current_user::name as rolname, true as rolsuper',
+    `create temp table review_claims as select '${unclaimed}'::uuid as application_id, now() + interval '1 day' as expires_at`,
+  ]) {
+    const approved = `update applications set status = 'PRE_APPROVED', version = version + 1 where id = '${unclaimed}'`;
+    expect(await attempt(database, 'gateway', `${standIn}; ${approved}`), standIn).toBe(denied);
+    const decided = `insert into decisions (application_id, version, outcome, decided_by, inputs, reasons)
+      values ('${unclaimed}', 3, 'PRE_APPROVED', 'POLICY', '{}', '[1]')`;
+    expect(await attempt(database, 'gateway', `${standIn}; ${decided}`), standIn).toBe(denied);
+  }
   expect(await approve(claimed)).toBeUndefined();
+});
+
+test('the guards stand wherever those who write look for names first', async ({ database }) => {
+  const id = await application(database);
+  const schema = (await sql<{ name: string }>`select current_schema() as name`.execute(database.sql())).rows[0]?.name;
+  await runSql(
+    database.url,
+    `set search_path = '';
+     update ${schema}.applications set status = 'REJECTED', version = 2 where id = '${id}';
+     insert into ${schema}.decisions (application_id, version, outcome, decided_by, inputs, reasons)
+       values ('${id}', 2, 'REJECTED', 'POLICY', '{}', '[1]')`,
+  );
+  const again = `set search_path = ''; update ${schema}.applications set status = 'PRE_APPROVED', version = 3 where id = '${id}'`;
+  await expect(runSql(database.url, again)).rejects.toThrow('final status');
 });
 
 test('a service neither sees nor takes what another one publishes', async ({ database }) => {

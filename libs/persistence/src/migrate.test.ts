@@ -108,6 +108,7 @@ test('what stands beside a decision goes with the migration in both directions',
   while (!taken.includes('20261129090000-shadow-verdicts'));
   const { length } = await runSql(databaseUrl, 'select from decisions where shadow is not null');
   expect(length).toBe(2);
+  await expect(runSql(databaseUrl, 'update decisions set shadow = null')).rejects.toThrow('append-only');
   await migrate({ databaseUrl });
   expect(await verdicts()).toEqual(before);
 });

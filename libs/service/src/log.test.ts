@@ -259,12 +259,12 @@ describe('the last net', () => {
 
   test('is there on the standard output of a process as well', async () => {
     const file = path.join(import.meta.dirname, 'log.ts');
-    const code = `import { createLog } from ${JSON.stringify(file)}; createLog('x', 'info').info('of ${pan}');`;
+    const code = `import { createLog } from ${JSON.stringify(file)}; createLog('x', 'info').info('of ${pan} ₹');`;
     const run = promisify(execFile);
     for (const LOG_PRETTY of ['0', '1']) {
       const env = { ...process.env, LOG_PRETTY };
       const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { env });
-      expect(stdout).toContain('of [PAN]');
+      expect(stdout).toContain('of [PAN] ₹');
     }
   });
 });

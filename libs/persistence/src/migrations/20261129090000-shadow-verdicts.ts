@@ -27,7 +27,6 @@ export class ShadowVerdicts extends Migration {
     this.addSql(`
       create trigger shadow_verdicts_append_only before update or delete on shadow_verdicts
         for each row execute function refuse_change()`);
-    this.addSql(forRole('prequal_gateway', 'grant select on shadow_verdicts to prequal_gateway'));
     this.addSql(forRole('prequal_decisioning', 'grant insert on shadow_verdicts to prequal_decisioning'));
     this.addSql(forRole('prequal_reader', 'grant select on shadow_verdicts to prequal_reader'));
   }
