@@ -21,6 +21,8 @@ export type Servers = AsyncDisposable & {
   postgres: Metered;
   /** A database of its own with the current schema. */
   newDatabase: (name: string) => Promise<DatabaseUrls>;
+  /** Nobody needs it any more: left there, PostgreSQL would go on to vacuum it while the next one is measured. */
+  dropDatabase: (database: DatabaseUrls) => Promise<void>;
   newNats: (name: string) => Promise<NatsUrls>;
   /** A process that tells where it listens; without `entry` that of the service. */
   startProcess: (process: ProcessOptions) => Promise<ServiceProcess & { metered: Metered }>;
@@ -59,6 +61,11 @@ export async function startServers({ folder, onSpawn, profilesTo }: ServersOptio
       const made = making.then(() => makeDatabase(postgres.url, name));
       making = made.catch(() => undefined);
       return made;
+    },
+    dropDatabase: async ({ owner }) => {
+      const name = new URL(owner).pathname.slice(1);
+      await using server = await openDatabase({ databaseUrl: postgres.url, poolMax: 1, applicationName: 'bench' });
+      await sql`drop database ${sql.id(name)} with (force)`.execute(server.sql());
     },
     newNats: async (name) => {
       const users = [...restrictedUsers(passwords), admin];

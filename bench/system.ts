@@ -52,6 +52,7 @@ export async function startSystem(servers: Servers, options: SystemOptions): Pro
     processes: [...services.map(({ metered }) => metered), servers.postgres, nats.metered],
     [Symbol.asyncDispose]: async () => {
       await Promise.all(services.map((service) => service[Symbol.asyncDispose]()));
+      await servers.dropDatabase(database);
     },
   };
 }

@@ -19,6 +19,8 @@ export const accept: Scenario = async ({ servers, load, options, say }) => {
   await using system = await startSystem(servers, { name: 'accept', workers: false });
   // Not that of the gateway: it would publish these rows.
   const bare = await servers.newDatabase('accept_bare');
+  await using dropping = new AsyncDisposableStack();
+  dropping.defer(() => servers.dropDatabase(bare));
   await using driver = await startLoad('driver', servers.onSpawn);
   const bareRows = (forSeconds: number) =>
     driver.run('bareRows', { databaseUrl: bare.owner, ...limit, seconds: forSeconds });

@@ -24,6 +24,7 @@ export async function startStraightforward(servers: Servers, name: string): Prom
     processes: [...all.map(({ pid }, index) => ({ name: services[index] ?? '', pid })), servers.postgres, nats.metered],
     [Symbol.asyncDispose]: async () => {
       await Promise.all(all.map((process) => process[Symbol.asyncDispose]()));
+      await servers.dropDatabase(database);
     },
   };
 }
