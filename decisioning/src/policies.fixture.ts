@@ -1,7 +1,7 @@
 import type { Database } from '@prequal/persistence';
 import { quiet } from '@prequal/testing';
 import { afterAll } from 'vitest';
-import { createPolicies, type Policies, readChosenPolicies } from './policies.ts';
+import { createPolicies, type Policies, warmUp } from './policies.ts';
 import { createDocuments } from './policy-documents.ts';
 import { type Comparison, createShadow, type Shadow } from './shadow.ts';
 
@@ -16,10 +16,6 @@ export function policiesOf(database: Database) {
   const counted: Comparison[] = [];
   const policies = opened.use(createPolicies(read));
   const shadow = opened.use(createShadow({ database, read, log: quiet, count: (one) => void counted.push(one) }));
-  const warmUp = async () => {
-    const { ACTIVE, SHADOW } = (await readChosenPolicies(database)) ?? {};
-    await Promise.all([ACTIVE && policies.warmUp(ACTIVE), SHADOW && shadow.warmUp(SHADOW)]);
-  };
-  shared = { policies, shadow, counted, ready: warmUp() };
+  shared = { policies, shadow, counted, ready: warmUp(database, { policies, shadow }) };
   return shared;
 }

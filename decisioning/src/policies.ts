@@ -57,9 +57,13 @@ export function chosenPolicies() {
     where mode in ('ACTIVE', 'SHADOW'))`;
 }
 
-/** Those of this moment; null when none was ever stored. */
-export async function readChosenPolicies(database: Database): Promise<Partial<ChosenPolicies> | null> {
-  const { rows } = await sql<{ policies: Partial<ChosenPolicies> | null }>`
-    select ${chosenPolicies()} as policies`.execute(database.sql());
-  return rows[0]?.policies ?? null;
+/** Starts what evaluates the policies of this moment. Throws when they cannot be read. */
+export async function warmUp(
+  database: Database,
+  { policies, shadow }: { policies: Pick<Policies, 'warmUp'>; shadow: Pick<Policies, 'warmUp'> },
+): Promise<void> {
+  const { rows } = await sql<{ chosen: Partial<ChosenPolicies> | null }>`
+    select ${chosenPolicies()} as chosen`.execute(database.sql());
+  const { ACTIVE, SHADOW } = rows[0]?.chosen ?? {};
+  await Promise.all([ACTIVE && policies.warmUp(ACTIVE), SHADOW && shadow.warmUp(SHADOW)]);
 }

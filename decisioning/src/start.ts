@@ -31,7 +31,7 @@ import { decisioningConfig } from './config.ts';
 import { startErasingCopies } from './erase-copies.ts';
 import { onCreditReportsGenerated } from './on-credit-report-generated.ts';
 import { onDeadLetter } from './on-dead-letter.ts';
-import { createPolicies, readChosenPolicies } from './policies.ts';
+import { createPolicies, warmUp } from './policies.ts';
 import { createDocuments } from './policy-documents.ts';
 import { recordTogether } from './record-together.ts';
 import { type Comparison, createShadow } from './shadow.ts';
@@ -92,12 +92,10 @@ export async function startDecisioning(env: NodeJS.ProcessEnv): Promise<Service>
   const policies = stack.use(createPolicies(read));
   const count = (verdict: Comparison) => shadows.inc({ verdict });
   const shadow = stack.use(createShadow({ database, read, log, count }));
-  const warmUp = async () => {
-    const { ACTIVE, SHADOW } = (await readChosenPolicies(database)) ?? {};
-    await Promise.all([ACTIVE && policies.warmUp(ACTIVE), SHADOW && shadow.warmUp(SHADOW)]);
-  };
   // What cannot be read now is read when it is needed.
-  await warmUp().catch((error: unknown) => log.warn({ err: error }, 'policies not read yet'));
+  await warmUp(database, { policies, shadow }).catch((error: unknown) =>
+    log.warn({ err: error }, 'policies not read yet'),
+  );
   const relay = stack.use(
     createRelay({
       database,

@@ -67,6 +67,9 @@ test('history and decisions are append-only, one decision a version and one by t
   await beside(3);
   await expect(beside(3)).rejects.toThrow(/shadow_verdicts_pkey/);
   await expect(beside(5)).rejects.toThrow(/foreign key/);
+  const both = sql`insert into shadow_verdicts (application_id, version, policy_version, policy_hash, outcome, error)
+    values (${id}, 4, 'x', 'y', 'REJECTED', 'z')`;
+  await expect(both.execute(database.sql())).rejects.toThrow(/shadow_verdicts_check/);
   await sql`insert into application_events (id, application_id, version, status, actor, reasons, payload, hash)
     values (${randomUUID()}, ${id}, 1, 'PENDING', 'test', '[]', '{}', sha256(''))`.execute(database.sql());
   for (const statement of [
