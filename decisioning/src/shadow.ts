@@ -80,16 +80,18 @@ export function createShadow({ database, read, log, count, maxWaiting = 4_096 }:
   );
 
   async function verdictsOn(asked: readonly Asked[]): Promise<(ShadowVerdict | Error)[]> {
-    const hashes = new Set(asked.map(({ policy }) => policy.hash));
-    const limit = setTimeout(() => giveUp(hashes), answerLimitMs);
-    const said = await Promise.all(asked.map(verdictOn));
+    const waiting = new Set(asked);
+    const limit = setTimeout(() => giveUp(waiting), answerLimitMs);
+    const said = await Promise.all(asked.map((one) => verdictOn(one).finally(() => waiting.delete(one))));
     clearTimeout(limit);
     return said;
   }
 
-  /** Whoever waits for an answer is told that there will be none; the next ones are asked in a process of their own. */
-  function giveUp(hashes: Iterable<string>): void {
-    for (const hash of hashes) resting.set(hash, performance.now() + restMs);
+  /** All of them are told that there will be no answer; the next ones are asked in a process of their own. */
+  function giveUp(waiting: ReadonlySet<Asked>): void {
+    // They are asked in their order: the others wait for this one, perhaps of another policy.
+    const [first] = waiting;
+    if (first) resting.set(first.policy.hash, performance.now() + restMs);
     const given = evaluator;
     evaluator = openEvaluator(evaluating);
     void given[Symbol.asyncDispose]();
