@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
@@ -17,20 +17,36 @@ const promises = path.join(tmpdir(), `prequal-ports-${userInfo().uid}`);
 /** by then whoever was promised a port listens there, or never will */
 const promiseMs = 120_000;
 
-/** False when another process has promised it a moment ago: many stacks may start at once, as in tests. */
-async function promise(port: number): Promise<boolean> {
-  const file = path.join(promises, String(port));
-  await mkdir(promises, { recursive: true });
+/** False when there is one already. Of several who make the same file at once, one does. */
+async function make(file: string): Promise<boolean> {
   try {
     await writeFile(file, '', { flag: 'wx' });
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
   }
-  const { mtimeMs } = await stat(file);
-  if (Date.now() - mtimeMs < promiseMs) return false;
-  await utimes(file, new Date(), new Date());
-  return true;
+}
+
+const isRecent = async (file: string): Promise<boolean> => Date.now() - (await stat(file)).mtimeMs < promiseMs;
+
+/** False when another process has promised it a moment ago: many stacks may start at once, as in tests. */
+async function promise(port: number): Promise<boolean> {
+  const file = path.join(promises, String(port));
+  await mkdir(promises, { recursive: true });
+  if (await make(file)) return true;
+  if (await isRecent(file)) return false;
+  // Several may see that it is old. One of them renews it, and looks again: it may have been renewed since.
+  // Whoever dies here takes one port of thousands out of use until the temporary directory is emptied.
+  const renewal = `${file}-renewal`;
+  if (!(await make(renewal))) return false;
+  try {
+    if (await isRecent(file)) return false;
+    await utimes(file, new Date(), new Date());
+    return true;
+  } finally {
+    await rm(renewal);
+  }
 }
 
 /** True when a server could listen there now. Another error than "in use" (no such address) throws. */
