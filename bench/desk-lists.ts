@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '@prequal/local-stack';
-import { type Database, migrate, openDatabase, sql } from '@prequal/persistence';
+import { type Database, inTransaction, migrate, openDatabase, sql } from '@prequal/persistence';
 import type { ApplicationFilter } from '@prequal/schema/graphql';
 import { createCountApplications } from '../gateway/src/count-applications.ts';
 import { cursorOf } from '../gateway/src/cursor.ts';
 import { createListApplications } from '../gateway/src/list-applications.ts';
 import { createDecisionReader } from '../gateway/src/read-decisions.ts';
-import { fillApplications } from './fill.ts';
+import { fillApplications, filledPanIndex } from './fill.ts';
 import { percentiles } from './percentiles.ts';
 
 /**
@@ -37,7 +37,7 @@ try {
     statementTimeoutMs: 30 * 60_000,
   });
   const startedAt = performance.now();
-  await fillApplications(database, applications);
+  await fillApplications(database, applications, 100);
   console.log(`${applications} applications stored in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
   await time(database);
 } finally {
@@ -47,12 +47,13 @@ try {
 async function time(database: Database): Promise<void> {
   const statements: Asked[] = [];
   const watched = { ...database, sql: () => recording(database, statements) };
-  const indexPan = () => ({ current: Buffer.from([0, 0, 0, 7]), all: [Buffer.from([0, 0, 0, 7])] });
+  const indexPan = () => ({ current: filledPanIndex(7), all: [filledPanIndex(7)] });
   const list = createListApplications({ database: watched, indexPan, count: createCountApplications(watched) });
   const deep = await placeOf(database, deepPage * pageSize, 'true');
   const deepInQueue = await placeOf(database, deepPage * pageSize, `status = 'MANUAL_REVIEW'`);
   const page = (filter: ApplicationFilter, after?: string) => list(filter, { first: pageSize, after }, 'newest first');
   const queue = (after?: string) => list({ statuses: ['MANUAL_REVIEW'] }, { first: pageSize, after }, 'oldest first');
+  const halfAgo = new Date(Date.now() - applications * 500);
   const decisions = createDecisionReader(watched)();
   await decisions.begin(() => 30_000);
   const asked: [string, () => Promise<unknown>][] = [
@@ -60,7 +61,9 @@ async function time(database: Database): Promise<void> {
     [`applications, page ${deepPage}`, () => page({}, deep)],
     ['applications, rejected homes, first page', () => page({ statuses: ['REJECTED'], loanTypes: ['HOME'] })],
     ['applications, two statuses, first page', () => page({ statuses: ['PENDING', 'MANUAL_REVIEW'] })],
+    ['applications that wait, first page', () => page({ statuses: ['PENDING'] })],
     ['applications of one PAN', () => page({ panNumber: 'ABCDE1234F' })],
+    ['applications of one PAN in half of the time', () => page({ panNumber: 'ABCDE1234F', createdAfter: halfAgo })],
     ['review queue, first page', () => queue()],
     [`review queue, page ${deepPage}`, () => queue(deepInQueue)],
     ['decisions, a look by time', () => decisions.nextPage()],
@@ -110,16 +113,26 @@ function recording(database: Database, asked: Asked[]): Session {
   });
 }
 
+/** The plan that a session of ours has for it: made once, for whatever values come. */
 async function explain(database: Database, asked: Asked | undefined): Promise<void> {
-  if (asked?.[0].kind !== 'RawNode') throw new Error('nothing was asked that could be explained');
-  const [{ sqlFragments, ...node }, queryId] = asked;
-  const [first = '', ...others] = sqlFragments;
-  const explained = {
-    ...node,
-    sqlFragments: [`explain (analyze, buffers, costs off, timing off) ${first}`, ...others],
-  };
-  const session = database.sql();
-  const query = session.getExecutor().compileQuery(explained, queryId);
-  const { rows } = await session.executeQuery<{ 'QUERY PLAN': string }>(query);
-  for (const row of rows) console.log(`    ${row['QUERY PLAN']}`);
+  if (asked === undefined) throw new Error('nothing was asked that could be explained');
+  const { sql: text, parameters } = database
+    .sql()
+    .getExecutor()
+    .compileQuery(...asked);
+  const given = parameters.length > 0 ? `(${parameters.map((value) => `'${textOf(value)}'`).join()})` : '';
+  await inTransaction(database, async (within) => {
+    const run = (statement: string) => sql<{ 'QUERY PLAN': string }>`${sql.raw(statement)}`.execute(within.sql());
+    await run(`prepare asked as ${text}`);
+    const { rows } = await run(`explain (analyze, buffers, costs off, timing off) execute asked${given}`);
+    for (const row of rows) console.log(`    ${row['QUERY PLAN']}`);
+    await run('deallocate asked');
+  });
+}
+
+/** As PostgreSQL reads it, whatever its type: nothing here holds a quotation mark. */
+function textOf(value: unknown): string {
+  if (value instanceof Date) return value.toISOString();
+  if (Buffer.isBuffer(value)) return `\\x${value.toString('hex')}`;
+  return Array.isArray(value) ? `{${value.map((one) => JSON.stringify(textOf(one))).join()}}` : String(value);
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Database, sql } from '@prequal/persistence';
 
 /** at once: so much is written before anything of it can be read */
@@ -5,16 +6,17 @@ const batch = 500_000;
 
 /**
  * Applications by the million, one a second until now: most were decided long ago, one in seventy waits for an
- * underwriter, a few have only just come; a hundred to a PAN.
+ * underwriter, a few have only just come; so many to a PAN, each at its own place of the index as with real ones.
  */
-export async function fillApplications(database: Database, applications: number): Promise<void> {
+export async function fillApplications(database: Database, applications: number, perPan: number): Promise<void> {
+  const pans = Math.max(1, Math.floor(applications / perPan));
   for (let from = 0; from < applications; from += batch) {
     const to = Math.min(applications, from + batch);
     await sql`
       with stored as (
         insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr,
           loan_type, status, cibil_score, version, correlation_id, synthetic, created_at, event_hash)
-        select gen_random_uuid(), '\\x01', int4send((n % greatest(1, ${applications}::integer / 100))), 'ABCDE***4F',
+        select gen_random_uuid(), '\\x01', sha256(int4send(n % ${pans}::integer)), 'ABCDE***4F',
           75000, 500000, (array['PERSONAL', 'HOME', 'AUTO'])[1 + n % 3],
           case when n > ${applications} - 20 then 'PENDING' when n % 70 = 0 then 'MANUAL_REVIEW'
             when n % 5 = 0 then 'REJECTED' else 'PRE_APPROVED' end,
@@ -33,6 +35,13 @@ export async function fillApplications(database: Database, applications: number)
   await sql`vacuum analyze applications`.execute(database.sql());
   await sql`vacuum analyze application_events`.execute(database.sql());
   await sql`vacuum analyze idempotency_keys`.execute(database.sql());
+}
+
+/** What stands for the nth PAN in the index. */
+export function filledPanIndex(n: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(n);
+  return createHash('sha256').update(bytes).digest();
 }
 
 /** Applications with these ids that were just submitted and wait. */

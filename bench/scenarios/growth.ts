@@ -79,5 +79,5 @@ async function fillDatabase(databaseUrl: string, applications: number): Promise<
   if (applications === 0) return;
   const statementTimeoutMs = 30 * 60_000;
   await using database = await openDatabase({ databaseUrl, poolMax: 1, applicationName: 'bench', statementTimeoutMs });
-  await fillApplications(database, applications);
+  await fillApplications(database, applications, 3);
 }

@@ -1,8 +1,10 @@
 import { type Database, sql } from '@prequal/persistence';
 import type { ApplicationFilter } from '@prequal/schema/graphql';
 
-/** How many applications there are of which `where` holds; `filter` says the same and tells counts apart. */
-export type CountApplications = (where: ReturnType<typeof sql>, filter: ApplicationFilter) => Promise<number>;
+/** How many applications `a` of `source` there are of which `where` holds; `filter` says the same and tells counts apart. */
+export type CountApplications = (source: Sql, where: Sql, filter: ApplicationFilter) => Promise<number>;
+
+type Sql = ReturnType<typeof sql>;
 
 const minimumAgeMs = 5_000;
 /** A count that took a second is asked again after fifty. */
@@ -18,28 +20,28 @@ type Counted = { value: Promise<number>; goodUntilMs: number };
 export function createCountApplications(database: Database, now: () => number = () => performance.now()) {
   const counts = new Map<string, Counted>();
 
-  async function ask(where: ReturnType<typeof sql>): Promise<number> {
-    const { rows } = await sql<{ count: string }>`select count(*) from applications a where ${where}`.execute(
+  async function ask(source: Sql, where: Sql): Promise<number> {
+    const { rows } = await sql<{ count: string }>`select count(*) from ${source} where ${where}`.execute(
       database.sql(),
     );
     return Number(rows[0]?.count);
   }
 
-  async function askFor(counted: Counted, where: ReturnType<typeof sql>): Promise<number> {
+  async function askFor(counted: Counted, ...of: [source: Sql, where: Sql]): Promise<number> {
     const startedAt = now();
-    const count = await ask(where);
+    const count = await ask(...of);
     counted.goodUntilMs = now() + Math.max(minimumAgeMs, agePerDuration * (now() - startedAt));
     return count;
   }
 
-  return (async (where, filter) => {
+  return (async (source, where, filter) => {
     // Few have one PAN and they are found by its index; to remember a count would be to remember the PAN.
-    if (filter.panNumber !== undefined) return ask(where);
+    if (filter.panNumber !== undefined) return ask(source, where);
     const key = JSON.stringify(filter);
     const known = counts.get(key);
     if (known && known.goodUntilMs > now()) return known.value;
     const counted: Counted = { value: Promise.resolve(0), goodUntilMs: Number.POSITIVE_INFINITY };
-    counted.value = askFor(counted, where);
+    counted.value = askFor(counted, source, where);
     counts.delete(key);
     counts.set(key, counted);
     const [oldest] = counts.keys();

@@ -1,7 +1,7 @@
 import type { KeyedDigests } from '@prequal/pan';
 import { type Database, sql } from '@prequal/persistence';
-import type { Application } from '@prequal/schema';
-import type { ApplicationFilter, Page, PageRequest } from '@prequal/schema/graphql';
+import { type Application, applicationStatuses } from '@prequal/schema';
+import { type ApplicationFilter, maxPageSize, type Page, type PageRequest } from '@prequal/schema/graphql';
 import type { CountApplications } from './count-applications.ts';
 import { cursorOf, type Place, placeOf } from './cursor.ts';
 import { type ApplicationRow, applicationColumns, toApplication } from './read-application.ts';
@@ -17,21 +17,20 @@ type Order = 'newest first' | 'oldest first';
 /** Lists applications by cursor. Tests of the system itself are in no list. */
 export function createListApplications({ database, indexPan, count }: ListDeps) {
   return async (filter: ApplicationFilter, { first, after }: PageRequest, order: Order): Promise<Page<Application>> => {
-    const conditions = conditionsOf(filter, indexPan);
+    const conditions = conditionsOf(filter);
+    const source = sourceOf(filter, indexPan);
     const place = placeOf(after);
-    const beyond = place ? [isBeyond(place, order)] : [];
+    const where = allOf([...conditions, ...(place ? [isBeyond(place, order)] : [])]);
     const direction = order === 'newest first' ? sql`desc` : sql`asc`;
-    // One more than asked for tells whether there is another page.
-    const part = sql`order by a.created_at ${direction}, a.id ${direction} limit ${first + 1}`;
-    const where = allOf([...conditions, ...beyond]);
+    const ordered = sql`order by a.created_at ${direction}, a.id ${direction}`;
     // Of each status for itself, in the order of its index: what is rare is not looked for among all others.
-    const { rows } = await (filter.statuses
-      ? sql<ApplicationRow>`
-          select a.* from unnest(${[...new Set(filter.statuses)]}::text[]) as s (status)
-          cross join lateral (select ${applicationColumns} from applications a where a.status = s.status and ${where} ${part}) a
-          ${part}`
-      : sql<ApplicationRow>`select ${applicationColumns} from applications a where ${where} ${part}`
-    ).execute(database.sql());
+    const parts = eachStatusOf(filter).map(
+      (hasStatus) => sql`(select ${applicationColumns} from ${source} where ${hasStatus} and ${where} ${ordered}
+        limit ${sql.lit(maxPageSize + 1)})`,
+    );
+    // One more than asked for tells whether there is another page.
+    const { rows } = await sql<ApplicationRow>`
+      select * from (${sql.join(parts, sql` union all `)}) a ${ordered} limit ${first + 1}`.execute(database.sql());
     const entries = rows.slice(0, first).map((row) => {
       const node = toApplication(row);
       return { cursor: cursorOf(node), node };
@@ -40,35 +39,55 @@ export function createListApplications({ database, indexPan, count }: ListDeps) 
       entries,
       hasNextPage: rows.length > first,
       hasPreviousPage: after !== undefined,
-      totalCount: () => count(allOf([...conditions, ...statusesOf(filter)]), filter),
+      totalCount: () => count(source, allOf([...conditions, statusOf(filter)]), filter),
     };
   };
 }
 
 export type ListApplications = ReturnType<typeof createListApplications>;
 
-type Condition = ReturnType<typeof sql>;
+type Sql = ReturnType<typeof sql>;
 
-export function conditionsOf(filter: ApplicationFilter, indexPan: ListDeps['indexPan']): Condition[] {
-  const { loanTypes, createdAfter, createdBefore, panNumber } = filter;
+/**
+ * The applications `a` that a filter chooses from. Of one PAN there are few, found by its index and then looked at:
+ * `offset 0` keeps PostgreSQL from reading all that were created in the same months instead.
+ */
+export function sourceOf({ panNumber }: ApplicationFilter, indexPan: ListDeps['indexPan']): Sql {
+  if (panNumber === undefined) return sql`applications a`;
+  // While the index key is being rotated a PAN has two indexes.
+  return sql`(select ${applicationColumns}, a.synthetic from applications a
+    where a.pan_index = any(${indexPan(panNumber).all}::bytea[]) offset 0) a`;
+}
+
+export function conditionsOf(filter: ApplicationFilter): Sql[] {
+  const { loanTypes, createdAfter, createdBefore } = filter;
   const conditions = [sql`not a.synthetic`];
   if (loanTypes) conditions.push(sql`a.loan_type = any(${[...loanTypes]}::text[])`);
   if (createdAfter) conditions.push(sql`a.created_at > ${createdAfter.toISOString()}::timestamptz`);
   if (createdBefore) conditions.push(sql`a.created_at < ${createdBefore.toISOString()}::timestamptz`);
-  // While the index key is being rotated a PAN has two indexes.
-  if (panNumber) conditions.push(sql`a.pan_index = any(${indexPan(panNumber).all}::bytea[])`);
   return conditions;
 }
 
-export function statusesOf({ statuses }: ApplicationFilter): Condition[] {
-  return statuses ? [sql`a.status = any(${[...statuses]}::text[])`] : [];
+export function statusOf(filter: ApplicationFilter): Sql {
+  return sql`(${sql.join(eachStatusOf(filter), sql` or `)})`;
 }
 
-export function allOf(conditions: readonly Condition[]): Condition {
+/**
+ * A condition for each status that the filter lets pass. They stand in the text and are no parameters: a statement is
+ * planned once, and PostgreSQL must see then whether a status is rare. Each comes once and in one order, so that there
+ * are few different statements.
+ */
+function eachStatusOf({ statuses }: ApplicationFilter): Sql[] {
+  if (statuses === undefined) return [sql`true`];
+  if (statuses.length === 0) return [sql`false`];
+  return applicationStatuses.filter((one) => statuses.includes(one)).map((one) => sql`a.status = ${sql.lit(one)}`);
+}
+
+export function allOf(conditions: readonly Sql[]): Sql {
   return sql.join(conditions, sql` and `);
 }
 
-export function isBeyond({ createdAt, id }: Place, order: Order): Condition {
+export function isBeyond({ createdAt, id }: Place, order: Order): Sql {
   const comparison = order === 'newest first' ? sql`<` : sql`>`;
   return sql`(a.created_at, a.id) ${comparison} (${createdAt}::timestamptz, ${id}::uuid)`;
 }

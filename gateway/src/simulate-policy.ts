@@ -5,7 +5,7 @@ import type { BureauReport, DecisionOutcome, PolicySimulation } from '@prequal/s
 import type { ApplicationFilter } from '@prequal/schema/graphql';
 import { OverloadedError } from '@prequal/service';
 import type { Place } from './cursor.ts';
-import { allOf, conditionsOf, isBeyond, statusesOf } from './list-applications.ts';
+import { allOf, conditionsOf, isBeyond, sourceOf, statusOf } from './list-applications.ts';
 
 export type SimulatePolicy = (request: {
   document: string;
@@ -29,14 +29,14 @@ const pageSize = 1_000;
  */
 export function createSimulatePolicy({ database, indexPan }: SimulateDeps): SimulatePolicy {
   async function readPast(filter: ApplicationFilter, limit: number, until: number): Promise<Past[]> {
-    const conditions = [...conditionsOf(filter, indexPan), ...statusesOf(filter)];
+    const conditions = [...conditionsOf(filter), statusOf(filter)];
     const found: Past[] = [];
     for (let place: Place | undefined; found.length < limit; ) {
       const size = Math.min(pageSize, limit - found.length);
       const beyond = place ? [isBeyond(place, 'newest first')] : [];
       const { rows } = await sql<Past & Place>`
         select a.id, a.created_at::text as "createdAt", d.outcome, d.inputs, d.bureau_report as "bureauReport"
-        from applications a join decisions d on d.application_id = a.id and d.decided_by = 'POLICY'
+        from ${sourceOf(filter, indexPan)} join decisions d on d.application_id = a.id and d.decided_by = 'POLICY'
         where ${allOf([...conditions, ...beyond])}
         order by a.created_at desc, a.id desc limit ${size}`.execute(database.sql());
       if (performance.now() > until) throw new OverloadedError();

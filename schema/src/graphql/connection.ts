@@ -3,7 +3,7 @@ import { validationFailed } from '../refusal.ts';
 import { builder } from './builder.ts';
 import type { Page, PageRequest } from './context.ts';
 
-const maxPageSize = 100;
+export const maxPageSize = 100;
 
 const PageInfo = builder
   .objectRef<Pick<Page<unknown>, 'entries' | 'hasNextPage' | 'hasPreviousPage'>>('PageInfo')

@@ -14,6 +14,7 @@ import { builder } from './builder.ts';
 import { demand } from './check-input.ts';
 
 export * from './check-input.ts';
+export { maxPageSize } from './connection.ts';
 export * from './context.ts';
 
 /**
