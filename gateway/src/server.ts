@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { answerHealth, type Health, type Logger, pathOf, type ServerTls, traceOf } from '@prequal/service';
+import { answerHealth, type Health, type Logger, pathOf, type ServerTls, Slots, traceOf } from '@prequal/service';
 import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import { acceptSockets } from './accept-sockets.ts';
@@ -72,7 +72,7 @@ const handshakeLimitMs = 10_000;
  */
 export async function serveGateway(options: ServerOptions): Promise<GatewayServer> {
   const { health, log } = options;
-  const open = new Set<ServerResponse>();
+  const open = new Slots<ServerResponse>();
   let serving: { graphql: Graphql; open: (socket: ClientSocket) => void } | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -124,8 +124,8 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   }
 
   const server = createDoor(options.tls, (request, response) => {
-    open.add(response);
-    response.once('close', () => open.delete(response));
+    const place = open.add(response);
+    response.once('close', () => open.letGo(place));
     answer(request, response).catch((error: unknown) => {
       // A client that left in the middle of its request is its own affair.
       if (request.complete) log.error({ err: error }, 'a request could not be answered');

@@ -39,9 +39,10 @@ type Watched = { listeners: Set<(signal: Signal) => void>; unsubscribe: () => vo
 
 /** One NATS subscription a watched application, however many watch it here; released with the last of them. */
 export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOptions): StatusFeed {
-  const watched = new Map<string, Watched>();
+  /** By application. No `Map`: they come and go with each application, see `Slots`. */
+  const watched: Record<string, Watched | undefined> = Object.create(null);
   /** applications whose last watcher has left a moment ago */
-  const left = new Set<string>();
+  let left: string[] = [];
   let releasing: NodeJS.Timeout | undefined;
   const stopping = new AbortController();
   // Watchers that come in the same turn share one round trip to the server.
@@ -64,7 +65,7 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
       for (const listener of listeners) listener(signal);
     });
     const entry = { listeners, unsubscribe };
-    watched.set(applicationId, entry);
+    watched[applicationId] = entry;
     return entry;
   }
 
@@ -72,12 +73,12 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
   function release(): void {
     releasing = undefined;
     for (const applicationId of left) {
-      const entry = watched.get(applicationId);
+      const entry = watched[applicationId];
       if (!entry || entry.listeners.size > 0) continue;
-      watched.delete(applicationId);
+      delete watched[applicationId];
       entry.unsubscribe();
     }
-    left.clear();
+    left = [];
   }
 
   function read(text: string): Signal {
@@ -91,11 +92,11 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
   }
 
   function lookAt(applicationIds: Iterable<string>): void {
-    for (const id of applicationIds) for (const listener of watched.get(id)?.listeners ?? []) listener('look');
+    for (const id of applicationIds) for (const listener of watched[id]?.listeners ?? []) listener('look');
   }
 
   function lookAtAll(): void {
-    lookAt(watched.keys());
+    lookAt(Object.keys(watched));
   }
 
   async function afterDelay(delayMs: number, work: () => void): Promise<void> {
@@ -104,7 +105,7 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
 
   // Called once subscriptions are in place again; what was published meanwhile can only be read.
   const onConnect = broker.onConnect(() => {
-    if (watched.size > 0) void afterDelay(Math.random() * reconnectJitterMs, () => void lookWhenKnown());
+    if (Object.keys(watched).length > 0) void afterDelay(Math.random() * reconnectJitterMs, () => void lookWhenKnown());
   });
 
   async function lookWhenKnown(): Promise<void> {
@@ -120,31 +121,26 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
 
   return {
     watch: (applicationId, listener) => {
-      const entry = watched.get(applicationId) ?? subscribe(applicationId);
+      const entry = watched[applicationId] ?? subscribe(applicationId);
       entry.listeners.add(listener);
       return {
         // Without a connection the answer is false at once; the reconnect makes everyone look again.
         subscribed: flush(applicationId),
         stop: () => {
           entry.listeners.delete(listener);
-          if (entry.listeners.size > 0 || watched.get(applicationId) !== entry) return;
-          left.add(applicationId);
+          if (entry.listeners.size > 0 || watched[applicationId] !== entry) return;
+          left.push(applicationId);
           releasing ??= setTimeout(release, releaseAfterMs).unref();
         },
       };
     },
-    watchedCount: () =>
-      watched
-        .values()
-        .filter(({ listeners }) => listeners.size > 0)
-        .toArray().length,
+    watchedCount: () => Object.values(watched).filter((entry) => entry && entry.listeners.size > 0).length,
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       clearTimeout(releasing);
       onConnect[Symbol.dispose]();
       await sweeping;
-      for (const { unsubscribe } of watched.values()) unsubscribe();
-      watched.clear();
+      for (const entry of Object.values(watched)) entry?.unsubscribe();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { Slots } from '@prequal/service';
 import type { Msg, MsgHdrs, NatsConnection } from 'nats';
 
 export type AckInbox = {
@@ -7,18 +8,25 @@ export type AckInbox = {
   refuse: (subject: string, why: string) => void;
 };
 
-type Waiting = { subject: string; acknowledged: () => void; refused: (error: Error) => void; until: number };
+type Waiting = {
+  subject: string;
+  /** of its acknowledgement's subject: its place, and what tells it from all others that ever had this place */
+  token: string;
+  acknowledged: () => void;
+  refused: (error: unknown) => void;
+  until: number;
+};
 
 const timeoutMs = 5_000;
 const lookEveryMs = 500;
 
 /**
- * Publishes to JetStream and waits for its acknowledgements, all of which come to one subject: a place in a map for
+ * Publishes to JetStream and waits for its acknowledgements, all of which come to one subject: a place for
  * each message that is on its way. The library makes a request of each, with a timer, three promises and an error that
  * nobody sees, which takes a tenth of what a worker does.
  */
 export function openAckInbox(connection: NatsConnection, inbox: string): AckInbox {
-  const waiting = new Map<string, Waiting>();
+  const waiting = new Slots<Waiting>();
   let published = 0;
   let isListening = false;
   let looking: NodeJS.Timeout | undefined;
@@ -33,9 +41,9 @@ export function openAckInbox(connection: NatsConnection, inbox: string): AckInbo
           return refuseWhere(() => true, error.message);
         }
         const token = message.subject.slice(inbox.length + 1);
-        const one = waiting.get(token);
-        if (!one) return;
-        waiting.delete(token);
+        const one = waiting.at(placeIn(token));
+        if (one?.token !== token) return;
+        waiting.letGo(placeIn(token));
         const refusal = refusalIn(message);
         if (refusal === undefined) one.acknowledged();
         else one.refused(new Error(refusal));
@@ -44,9 +52,9 @@ export function openAckInbox(connection: NatsConnection, inbox: string): AckInbo
   }
 
   function refuseWhere(isMeant: (one: Waiting) => boolean, why: string): void {
-    for (const [token, one] of waiting) {
+    for (const one of waiting) {
       if (!isMeant(one)) continue;
-      waiting.delete(token);
+      waiting.letGo(placeIn(one.token));
       one.refused(new Error(why));
     }
   }
@@ -67,13 +75,24 @@ export function openAckInbox(connection: NatsConnection, inbox: string): AckInbo
       new Promise((acknowledged, refused) => {
         if (!isListening) listen();
         published += 1;
-        const token = String(published);
-        connection.publish(subject, payload, { reply: `${inbox}.${token}`, headers });
-        waiting.set(token, { subject, acknowledged, refused, until: performance.now() + timeoutMs });
+        const one = { subject, token: '', acknowledged, refused, until: performance.now() + timeoutMs };
+        const place = waiting.add(one);
+        one.token = `${place}-${published}`;
         looking ??= setTimeout(look, lookEveryMs);
+        try {
+          connection.publish(subject, payload, { reply: `${inbox}.${one.token}`, headers });
+        } catch (error) {
+          waiting.letGo(place);
+          refused(error);
+        }
       }),
     refuse: (subject, why) => refuseWhere((one) => one.subject === subject, why),
   };
+}
+
+/** `NaN` in what is no token of ours. */
+function placeIn(token: string): number {
+  return Number.parseInt(token, 10);
 }
 
 /** Undefined for an acknowledgement. */

@@ -1,3 +1,4 @@
+import { Slots } from '@prequal/service';
 import type { JsMsg } from 'nats';
 import type { Held } from './settle.ts';
 
@@ -18,7 +19,7 @@ type Lease = { message: JsMsg; handledSince: number; until: number };
  * process ends, as `run` says, and its messages are isolated. Disposing waits until all are settled.
  */
 export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
-  const leases = new Set<Lease>();
+  const leases = new Slots<Lease>();
   let settledOne = Promise.withResolvers<void>();
 
   const heartbeat = setInterval(() => {
@@ -40,7 +41,7 @@ export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
   return {
     hold: async (message, settle) => {
       const lease = { message, handledSince: Number.POSITIVE_INFINITY, until: performance.now() + ackWaitMs };
-      leases.add(lease);
+      const place = leases.add(lease);
       try {
         return await settle({
           message,
@@ -48,7 +49,7 @@ export function createInHand(ackWaitMs: number, handlingMaxMs: number): InHand {
           begin: () => void (lease.handledSince = performance.now()),
         });
       } finally {
-        leases.delete(lease);
+        leases.letGo(place);
         settledOne.resolve();
         settledOne = Promise.withResolvers();
       }

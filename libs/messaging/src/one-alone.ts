@@ -1,3 +1,5 @@
+import { Slots } from '@prequal/service';
+
 /** Lets many work at once, or one alone. */
 export type OneAlone = {
   /** Begins at once, unless somebody works alone or is about to. */
@@ -7,18 +9,18 @@ export type OneAlone = {
 };
 
 export function createOneAlone(): OneAlone {
-  const underWay = new Set<Promise<unknown>>();
+  const underWay = new Slots<Promise<unknown>>();
   let lone: Promise<void> | undefined;
 
   return {
     beside: async (work) => {
       for (let other = lone; other; other = lone) await other;
       const working = work();
-      underWay.add(working);
+      const place = underWay.add(working);
       try {
         return await working;
       } finally {
-        underWay.delete(working);
+        underWay.letGo(place);
       }
     },
     alone: async (work) => {

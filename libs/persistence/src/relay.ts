@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type EventName, events } from '@prequal/schema';
-import { Counter, gaugeOf, inBatches, type Logger, type Registry } from '@prequal/service';
+import { Counter, gaugeOf, inBatches, type Logger, type Registry, Slots } from '@prequal/service';
 import { type Database, inTransaction, sql } from './database.ts';
 
 /** A row of the outbox: an event that is committed and not yet known to be in its stream. */
@@ -67,7 +67,7 @@ export function createRelay(options: RelayOptions): Relay {
       return rows[0]?.age ?? 0;
     },
   );
-  const inFlight = new Set<Promise<void>>();
+  const inFlight = new Slots<Promise<void>>();
   const stopping = new AbortController();
   let wake = new AbortController();
 
@@ -132,8 +132,8 @@ export function createRelay(options: RelayOptions): Relay {
       if (!isBrokerConnected()) return;
       for (const message of messages.slice(0, Math.max(0, maxInFlight - inFlight.size))) {
         const sent = sendOne(message);
-        inFlight.add(sent);
-        void sent.finally(() => inFlight.delete(sent));
+        const place = inFlight.add(sent);
+        void sent.finally(() => inFlight.letGo(place));
       }
     },
     sweep: () => wake.abort(),

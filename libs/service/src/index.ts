@@ -8,5 +8,6 @@ export * from './metrics.ts';
 export * from './random.ts';
 export * from './repeatedly.ts';
 export * from './run.ts';
+export * from './slots.ts';
 export * from './tls.ts';
 export * from './trace.ts';
