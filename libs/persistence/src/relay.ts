@@ -80,14 +80,22 @@ export function createRelay(options: RelayOptions): Relay {
     { maxItems: 500, maxConcurrent: 1, lingerMs: 200 },
   );
 
-  async function sendOne(message: OutboxMessage): Promise<void> {
+  /** Answers its id; undefined when it is left to the sweeper. */
+  async function publishOne(message: OutboxMessage): Promise<string | undefined> {
     try {
       await publish(message);
       published.inc({ way: 'direct' });
-      await remove(message.id);
+      return message.id;
     } catch (error) {
       log.debug({ err: error, subject: message.subject }, 'left in the outbox for the sweeper');
+      return undefined;
     }
+  }
+
+  /** Apart from its publication, so that nothing keeps the message while its row waits with others. */
+  async function removeOne(id: string | undefined): Promise<void> {
+    if (id === undefined) return;
+    await remove(id).catch((error: unknown) => log.debug({ err: error }, 'published, and left to the sweeper as well'));
   }
 
   /**
@@ -131,7 +139,7 @@ export function createRelay(options: RelayOptions): Relay {
     send: (messages) => {
       if (!isBrokerConnected()) return;
       for (const message of messages.slice(0, Math.max(0, maxInFlight - inFlight.size))) {
-        const sent = sendOne(message);
+        const sent = publishOne(message).then(removeOne);
         const place = inFlight.add(sent);
         void sent.finally(() => inFlight.letGo(place));
       }
