@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { isIP, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 
 /**
  * Whose limits a request counts against. Each trusted proxy appends the address it was called from to
@@ -7,17 +7,19 @@ import { isIP, isIPv6 } from 'node:net';
  */
 export function clientAddress(request: IncomingMessage, trustedProxies: number): string {
   const peer = request.socket.remoteAddress ?? 'unknown';
+  if (trustedProxies === 0) return networkOf(peer);
   const forwarded = String(request.headers['x-forwarded-for'] ?? '')
     .split(',')
     .map((address) => address.trim())
     .filter(Boolean);
-  const chain = trustedProxies === 0 ? [peer] : [...forwarded, peer].slice(-1 - trustedProxies);
+  const chain = [...forwarded, peer].slice(-1 - trustedProxies);
   const address = chain[0] ?? peer;
   return networkOf(isIP(address) ? address : peer);
 }
 
 /** An IPv6 customer has a whole /64 and could come from any address of it. */
 function networkOf(address: string): string {
+  if (isIPv4(address)) return address;
   const embedded = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(address)?.[1];
   if (embedded) return embedded;
   if (!isIPv6(address)) return address;

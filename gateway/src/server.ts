@@ -77,7 +77,8 @@ export async function serveGateway(options: ServerOptions): Promise<GatewayServe
   let stopping: Promise<void> | undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (await answerHealth(health, request, response)) return;
+    const answered = answerHealth(health, request, response);
+    if (answered) return answered;
     const trace = traceOf({
       correlationId: headerOf(request, 'x-correlation-id'),
       traceparent: headerOf(request, 'traceparent'),

@@ -20,43 +20,52 @@ export type Health = {
   metrics: Registry;
 };
 
-/**
- * Answers `/livez`, `/readyz`, `/health` and `/metrics`; false when the request is for something else.
- * `/livez` says the process turns its event loop, `/readyz` that it may be sent work, `/health` how it is.
- */
-export async function answerHealth(
-  health: Health,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<boolean> {
-  switch (pathOf(request)) {
-    case '/livez':
-      send(response, 200, { status: 'alive' });
-      return true;
-    case '/readyz': {
+type AnswerHealth = (health: Health, response: ServerResponse) => Promise<void>;
+
+const answers = new Map<string, AnswerHealth>([
+  ['/livez', async (_health, response) => send(response, 200, { status: 'alive' })],
+  [
+    '/readyz',
+    async (health, response) => {
       const needed = await statesOf(health.dependencies.filter((dependency) => dependency.neededToServe));
       const ready = health.isServing() && Object.values(needed).every((state) => state === 'connected');
       send(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', ...needed });
-      return true;
-    }
-    case '/health': {
+    },
+  ],
+  [
+    '/health',
+    async (health, response) => {
       const states = await statesOf(health.dependencies);
       const healthy = health.isServing() && Object.values(states).every((state) => state === 'connected');
       send(response, healthy ? 200 : 503, { status: healthy ? 'healthy' : 'unhealthy', ...states });
-      return true;
-    }
-    case '/metrics':
-      response.writeHead(200, { 'content-type': health.metrics.contentType });
-      response.end(await health.metrics.metrics());
-      return true;
-    default:
-      return false;
-  }
+    },
+  ],
+  [
+    '/metrics',
+    async ({ metrics }, response) => {
+      response.writeHead(200, { 'content-type': metrics.contentType });
+      response.end(await metrics.metrics());
+    },
+  ],
+]);
+
+/**
+ * Answers `/livez`, `/readyz`, `/health` and `/metrics`; undefined when the request is for something else.
+ * `/livez` says the process turns its event loop, `/readyz` that it may be sent work, `/health` how it is.
+ */
+export function answerHealth(
+  health: Health,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> | undefined {
+  return answers.get(pathOf(request))?.(health, response);
 }
 
 /** The path of a request as it was sent, without its query. */
 export function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '').split('?', 1)[0] ?? '';
+  const { url = '' } = request;
+  const end = url.indexOf('?');
+  return end < 0 ? url : url.slice(0, end);
 }
 
 async function statesOf(dependencies: readonly Dependency[]): Promise<Record<string, 'connected' | 'disconnected'>> {
@@ -78,10 +87,9 @@ export async function serveHealth(
   address: { host: string; port: number },
 ): Promise<AsyncDisposable & { url: string }> {
   const server = createServer((request, response) => {
-    answerHealth(health, request, response).then(
-      (answered) => answered || send(response, 404, { error: 'Try /livez, /readyz, /health or /metrics.' }),
-      () => response.destroy(),
-    );
+    const answered = answerHealth(health, request, response);
+    if (answered) answered.catch(() => response.destroy());
+    else send(response, 404, { error: 'Try /livez, /readyz, /health or /metrics.' });
   });
   const url = await listen(server, address);
   return { url, [Symbol.asyncDispose]: () => close(server) };
