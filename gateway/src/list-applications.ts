@@ -23,12 +23,11 @@ export function createListApplications({ database, indexPan, count }: ListDeps) 
     const where = allOf([...conditions, ...(place ? [isBeyond(place, order)] : [])]);
     const direction = order === 'newest first' ? sql`desc` : sql`asc`;
     const ordered = sql`order by a.created_at ${direction}, a.id ${direction}`;
-    // Of each status for itself, in the order of its index: what is rare is not looked for among all others.
-    const parts = eachStatusOf(filter).map(
-      (hasStatus) => sql`(select ${applicationColumns} from ${source} where ${hasStatus} and ${where} ${ordered}
+    // One more than the largest page tells whether there is another. The outer limit ends it earlier.
+    const parts = partsOf(filter).map(
+      (part) => sql`(select ${applicationColumns} from ${source} where ${part} and ${where} ${ordered}
         limit ${sql.lit(maxPageSize + 1)})`,
     );
-    // One more than asked for tells whether there is another page.
     const { rows } = await sql<ApplicationRow>`
       select * from (${sql.join(parts, sql` union all `)}) a ${ordered} limit ${first + 1}`.execute(database.sql());
     const entries = rows.slice(0, first).map((row) => {
@@ -39,7 +38,7 @@ export function createListApplications({ database, indexPan, count }: ListDeps) 
       entries,
       hasNextPage: rows.length > first,
       hasPreviousPage: after !== undefined,
-      totalCount: () => count(source, allOf([...conditions, statusOf(filter)]), filter),
+      totalCount: () => count(source, allOf([...conditions, ...statusesOf(filter)]), filter),
     };
   };
 }
@@ -49,8 +48,8 @@ export type ListApplications = ReturnType<typeof createListApplications>;
 type Sql = ReturnType<typeof sql>;
 
 /**
- * The applications `a` that a filter chooses from. Of one PAN there are few, found by its index and then looked at:
- * `offset 0` keeps PostgreSQL from reading all that were created in the same months instead.
+ * The applications `a` that a filter chooses from. Those of one PAN are found by its index and then looked at: `offset 0`
+ * keeps PostgreSQL from reading all that were created in the same months instead.
  */
 export function sourceOf({ panNumber }: ApplicationFilter, indexPan: ListDeps['indexPan']): Sql {
   if (panNumber === undefined) return sql`applications a`;
@@ -68,17 +67,18 @@ export function conditionsOf(filter: ApplicationFilter): Sql[] {
   return conditions;
 }
 
-export function statusOf(filter: ApplicationFilter): Sql {
-  return sql`(${sql.join(eachStatusOf(filter), sql` or `)})`;
+export function statusesOf({ statuses }: ApplicationFilter): Sql[] {
+  return statuses ? [sql`a.status = any(${[...statuses]}::text[])`] : [];
 }
 
 /**
- * A condition for each status that the filter lets pass. They stand in the text and are no parameters: a statement is
- * planned once, and PostgreSQL must see then whether a status is rare. Each comes once and in one order, so that there
- * are few different statements.
+ * A page of each status for itself, in the order of its index: what is rare is not looked for among all others. They
+ * stand in the text and are no parameters, since a statement is planned once and PostgreSQL must see then whether a
+ * status is rare; each once and in one order, so that there are few different statements.
  */
-function eachStatusOf({ statuses }: ApplicationFilter): Sql[] {
-  if (statuses === undefined) return [sql`true`];
+function partsOf(filter: ApplicationFilter): Sql[] {
+  const { statuses, panNumber } = filter;
+  if (statuses === undefined || panNumber !== undefined) return [allOf([sql`true`, ...statusesOf(filter)])];
   if (statuses.length === 0) return [sql`false`];
   return applicationStatuses.filter((one) => statuses.includes(one)).map((one) => sql`a.status = ${sql.lit(one)}`);
 }

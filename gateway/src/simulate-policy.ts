@@ -5,7 +5,7 @@ import type { BureauReport, DecisionOutcome, PolicySimulation } from '@prequal/s
 import type { ApplicationFilter } from '@prequal/schema/graphql';
 import { OverloadedError } from '@prequal/service';
 import type { Place } from './cursor.ts';
-import { allOf, conditionsOf, isBeyond, sourceOf, statusOf } from './list-applications.ts';
+import { allOf, conditionsOf, isBeyond, sourceOf, statusesOf } from './list-applications.ts';
 
 export type SimulatePolicy = (request: {
   document: string;
@@ -29,7 +29,7 @@ const pageSize = 1_000;
  */
 export function createSimulatePolicy({ database, indexPan }: SimulateDeps): SimulatePolicy {
   async function readPast(filter: ApplicationFilter, limit: number, until: number): Promise<Past[]> {
-    const conditions = [...conditionsOf(filter), statusOf(filter)];
+    const conditions = [...conditionsOf(filter), ...statusesOf(filter)];
     const found: Past[] = [];
     for (let place: Place | undefined; found.length < limit; ) {
       const size = Math.min(pageSize, limit - found.length);

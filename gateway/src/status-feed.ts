@@ -140,7 +140,10 @@ export function createStatusFeed({ broker, log, sweepIntervalMs }: StatusFeedOpt
       clearTimeout(releasing);
       onConnect[Symbol.dispose]();
       await sweeping;
-      for (const entry of Object.values(watched)) entry?.unsubscribe();
+      for (const applicationId of Object.keys(watched)) {
+        watched[applicationId]?.unsubscribe();
+        delete watched[applicationId];
+      }
     },
   };
 }

@@ -45,7 +45,7 @@ async function promise(port: number): Promise<boolean> {
     await utimes(file, new Date(), new Date());
     return true;
   } finally {
-    await rm(renewal);
+    await rm(renewal, { force: true });
   }
 }
 

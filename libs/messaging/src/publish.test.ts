@@ -51,6 +51,33 @@ test('a message is published when its stream has it, once for each id, with what
   ]);
 });
 
+test('an acknowledgement that comes again settles no other message, which may have the place of the first', async ({
+  nats,
+}) => {
+  const { broker } = nats;
+  const acknowledgement = '{"stream":"any","seq":1}';
+  const asked: string[] = [];
+  const stops = [
+    broker.subscribe('answered-twice', ({ reply = '' }) => {
+      asked.push(reply);
+      broker.send(reply, { payload: acknowledgement, replyTo: 'nobody' });
+    }),
+    broker.subscribe('answered-late', ({ reply = '' }) => asked.push(reply)),
+  ];
+  await broker.flush();
+  await broker.publish('answered-twice', '{}', headers());
+  const other = vi.fn();
+  void broker.publish('answered-late', '{}', headers()).then(other, () => undefined);
+  await vi.waitFor(() => expect(asked).toHaveLength(2));
+  const [first = '', second = ''] = asked;
+  broker.send(first, { payload: acknowledgement, replyTo: 'nobody' });
+  await broker.flush();
+  expect(other).not.toHaveBeenCalled();
+  broker.send(second, { payload: acknowledgement, replyTo: 'nobody' });
+  await vi.waitFor(() => expect(other).toHaveBeenCalledOnce());
+  for (const stop of stops) stop();
+});
+
 test('what traces a message is taken as it was handed along', async ({ nats }) => {
   const jsm = await provisioned(nats);
   const trace = { correlationid: 'handed-along', traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01` };

@@ -29,7 +29,7 @@ export type Database = AsyncDisposable & {
   orm: MikroORM;
   /** A fresh entity manager, for one unit of work. */
   em: () => SqlEntityManager;
-  /** Bound parameters only: the way to PostgreSQL for what is hot or personal. */
+  /** The way to PostgreSQL for what is hot or personal: whatever comes from outside is a bound parameter. */
   sql: () => Kysely<unknown>;
   isConnected: () => Promise<boolean>;
 };

@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 
-// Our statements are constant texts, so there are only as many names as there are statements in the code.
+// Our statements are made of constant texts, so there are only as many names as these can be put together: what a
+// filter says of values is bound, and that of a list of statuses, of which there are sixteen.
 const names = new Map<string, string>();
 
 function nameOf(text: string): string {

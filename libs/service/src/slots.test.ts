@@ -44,21 +44,24 @@ test('nothing that was let go is kept until a full collection, as it is by a set
         const place = held.add(item);
         places.push(held === place ? item : place);
         if (places.length > 64) held.letGo ? held.letGo(places.shift()) : held.delete(places.shift());
-        if (index % 1_000 === 0) gc({ type: 'minor' });
+        if (index % 1_000 > 0) continue;
+        gc({ type: 'minor' });
+        gc({ type: 'minor' });
+        most = Math.max(most, process.memoryUsage().heapUsed);
       }
     }
+    let most = 0;
     cameAndWent(5_000);
     gc();
-    const before = process.memoryUsage().heapUsed;
+    const before = most = process.memoryUsage().heapUsed;
+    // The most that was kept at a time: a full collection may come in between.
     cameAndWent(50_000);
-    gc({ type: 'minor' });
-    gc({ type: 'minor' });
-    console.log((process.memoryUsage().heapUsed - before) / 1e6);`;
+    console.log((most - before) / 1e6);`;
   const keptMB = async (kind: string) => {
     const args = ['--expose-gc', '--input-type=module', '-e', script, kind];
     return Number((await promisify(execFile)(process.execPath, args)).stdout);
   };
-  expect(await keptMB('slots')).toBeLessThan(3);
+  expect(await keptMB('slots')).toBeLessThan(10);
   // Were it otherwise some day, a set would do.
-  expect(await keptMB('set')).toBeGreaterThan(10);
+  expect(await keptMB('set')).toBeGreaterThan(20);
 });
