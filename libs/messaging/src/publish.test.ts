@@ -66,7 +66,7 @@ test('an acknowledgement that comes again settles no other message, which may ha
   ];
   await broker.flush();
   await broker.publish('answered-twice', '{}', headers());
-  const other = vi.fn();
+  const other = vi.fn<() => void>();
   void broker.publish('answered-late', '{}', headers()).then(other, () => undefined);
   await vi.waitFor(() => expect(asked).toHaveLength(2));
   const [first = '', second = ''] = asked;
