@@ -50,7 +50,7 @@ const medianOf = (values: number[]) => values.toSorted((a, b) => a - b)[Math.flo
 async function othersWait(url: string, { untilRefused }: { untilRefused: boolean }): Promise<number> {
   const stopped = new AbortController();
   const statuses: number[] = [];
-  const flooding = Array.from({ length: 8 }, async (_each, lane) => {
+  const flooding = Array.from({ length: 32 }, async (_each, lane) => {
     while (!stopped.signal.aborted) {
       statuses.push((await ask(url, `203.0.113.${lane % 2}`, expensiveDocument())).status);
       // So that it is the gateway that is busy, and not this process.
@@ -61,7 +61,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
   try {
     // What they may send they have sent.
     const expected = untilRefused ? 429 : 200;
-    await expect.poll(() => statuses.slice(-20), { timeout: 20_000 }).toEqual(Array(20).fill(expected));
+    await expect.poll(() => statuses.slice(-40), { timeout: 20_000 }).toEqual(Array(40).fill(expected));
     for (let index = 0; index < 60; index += 1) {
       const answer = await ask(url, `198.51.100.${index}`, '{ __typename }');
       expect(answer.status).toBe(200);
