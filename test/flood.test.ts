@@ -81,9 +81,9 @@ test('a flood of new documents holds nobody else up', { timeout: 60_000 }, async
   await using limited = await startTarget(stack, { ...unlimited, [limit]: '10000' });
   const [withoutLimitMs, withLimitMs]: [number[], number[]] = [[], []];
   // In turns: what else the machine does may hold up either the flood or who waits.
-  for (let turn = 0; turn < 4; turn += 1) {
+  for (let turn = 0; turn < 5; turn += 1) {
     withoutLimitMs.push(await othersWait(open.url, { untilRefused: false }));
     withLimitMs.push(await othersWait(limited.url, { untilRefused: true }));
   }
-  expect(Math.min(...withLimitMs)).toBeLessThan(Math.max(...withoutLimitMs) * 0.7);
+  expect(medianOf(withLimitMs)).toBeLessThan(medianOf(withoutLimitMs) * 0.7);
 });
