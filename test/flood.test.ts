@@ -44,7 +44,7 @@ async function ask(url: string, address: string, query: string): Promise<{ statu
   return { status: answer.status, tookMs: performance.now() - startedAt };
 }
 
-const medianOf = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const meanOf = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** How long others wait for an answer while two addresses send new documents as fast as they can. */
 async function othersWait(url: string, { untilRefused }: { untilRefused: boolean }): Promise<number> {
@@ -53,8 +53,8 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
   const flooding = Array.from({ length: 32 }, async (_each, lane) => {
     while (!stopped.signal.aborted) {
       statuses.push((await ask(url, `203.0.113.${lane % 2}`, expensiveDocument())).status);
-      // So that it is the gateway that is busy, and not this process.
-      await delay(20);
+      // So that it is the gateway that is busy, and not this process; at random, so that they do not all come at once.
+      await delay(40 * Math.random());
     }
   });
   const tookMs: number[] = [];
@@ -71,7 +71,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
     stopped.abort();
     await Promise.all(flooding);
   }
-  return medianOf(tookMs);
+  return meanOf(tookMs);
 }
 
 test('a flood of new documents holds nobody else up', { timeout: 60_000 }, async ({ stack }) => {
@@ -85,5 +85,5 @@ test('a flood of new documents holds nobody else up', { timeout: 60_000 }, async
     withoutLimitMs.push(await othersWait(open.url, { untilRefused: false }));
     withLimitMs.push(await othersWait(limited.url, { untilRefused: true }));
   }
-  expect(medianOf(withLimitMs)).toBeLessThan(medianOf(withoutLimitMs) * 0.7);
+  expect(meanOf(withLimitMs)).toBeLessThan(meanOf(withoutLimitMs) * 0.7);
 });
