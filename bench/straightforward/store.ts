@@ -10,7 +10,7 @@ export type Store = AsyncDisposable & {
 export async function openStore(env: NodeJS.ProcessEnv): Promise<Store> {
   const pool = new Pool({ connectionString: env['DATABASE_URL'], max: 10 });
   await pool.query(`
-    select pg_advisory_lock(1);
+    select pg_advisory_xact_lock(1);
     create schema if not exists straightforward;
     create table if not exists straightforward.applications (
       id uuid primary key, pan_ciphertext bytea not null, pan_masked text not null, monthly_income_inr numeric(12,2) not null,
@@ -19,8 +19,7 @@ export async function openStore(env: NodeJS.ProcessEnv): Promise<Store> {
     create index if not exists applications_status on straightforward.applications (status, created_at);
     create table if not exists straightforward.events (
       id uuid primary key, application_id uuid not null references straightforward.applications (id), version integer not null,
-      status text not null, occurred_at timestamptz not null default now(), unique (application_id, version));
-    select pg_advisory_unlock(1)`);
+      status text not null, occurred_at timestamptz not null default now(), unique (application_id, version));`);
   return {
     pool,
     inTransaction: async (work) => {

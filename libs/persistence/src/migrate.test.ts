@@ -113,6 +113,52 @@ test('what stands beside a decision goes with the migration in both directions',
   expect(await verdicts()).toEqual(before);
 });
 
+test('the planner’s samples hold nothing that an erasure takes back, nor do those from before', async ({ database }) => {
+  const databaseUrl = database.url;
+  const taken: string[] = [];
+  do taken.push(...(await migrateDown({ databaseUrl })));
+  while (!taken.includes('20261129140000-unsampled'));
+  await runSql(
+    databaseUrl,
+    `with stored as (
+       insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
+         loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
+       select gen_random_uuid(), '\\xfeedface', '\\x00', 'feedface', 'feedface', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false
+       from generate_series(1, 200) returning id
+     ), keys as (
+       insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
+       select '', uuid_send(id), id, '\\xfeedface' from stored
+     ), waiting as (
+       insert into outbox (id, application_id, subject, message) select id, id, 'a-test', 'feedface' from stored
+     )
+     insert into dead_letters (id, consumer, subject, error_class, error, deliveries, payload)
+     select id, 'a-test', 'a-test', 'a-test', 'feedface', 1, '\\xfeedface' from stored`,
+  );
+  const sampled = async (value: string) => {
+    const columns = await runSql<{ name: string }>(
+      databaseUrl,
+      `select tablename || '.' || attname as name from pg_stats s
+       where schemaname = 'public' and s::text like '%${value}%' order by 1`,
+    );
+    return columns.map(({ name }) => name);
+  };
+  await runSql(databaseUrl, 'analyze');
+  expect(await sampled('feedface')).toEqual([
+    'applications.applicant_name',
+    'applications.pan_ciphertext',
+    'applications.pan_masked',
+    'dead_letters.error',
+    'dead_letters.payload',
+    'idempotency_keys.fingerprint',
+    'outbox.message',
+  ]);
+  await migrate({ databaseUrl });
+  expect(await sampled('feedface')).toEqual([]);
+  await runSql(databaseUrl, 'analyze');
+  expect(await sampled('feedface')).toEqual([]);
+  expect(await sampled('PENDING')).toEqual(['applications.status']);
+});
+
 test('a database without any schema is not current', async ({ database }) => {
   await sql`drop table schema_migrations`.execute(database.sql());
   expect(await schemaIsCurrent(database)).toBe(false);

@@ -12,6 +12,7 @@ import { Erasures } from './20261127120000-erasures.ts';
 import { RecordedAt } from './20261128090000-recorded-at.ts';
 import { ShadowVerdicts } from './20261129090000-shadow-verdicts.ts';
 import { OneGuard } from './20261129100000-one-guard.ts';
+import { Unsampled } from './20261129140000-unsampled.ts';
 
 /** In the order they are applied; the name is what the database remembers. */
 export const migrations = [
@@ -29,4 +30,5 @@ export const migrations = [
   { name: '20261128090000-recorded-at', class: RecordedAt },
   { name: '20261129090000-shadow-verdicts', class: ShadowVerdicts },
   { name: '20261129100000-one-guard', class: OneGuard },
+  { name: '20261129140000-unsampled', class: Unsampled },
 ];

@@ -1,0 +1,43 @@
+import { Migration } from '@mikro-orm/migrations';
+
+/**
+ * Columns by whose values nothing is chosen or sorted. PostgreSQL would keep samples of them for its planner, where
+ * names, PANs and messages would outlive their erasure, and to take them costs more than all other upkeep.
+ */
+export const unsampled: Readonly<Record<string, readonly string[]>> = {
+  applications: ['pan_ciphertext', 'pan_masked', 'applicant_name', 'consent', 'event_hash'],
+  application_events: ['reasons', 'payload', 'decision_hash', 'previous_hash', 'hash'],
+  decisions: ['inputs', 'bureau_report', 'reasons'],
+  shadow_verdicts: ['reasons', 'error'],
+  outbox: ['message'],
+  idempotency_keys: ['fingerprint'],
+  dead_letters: ['payload', 'error'],
+};
+
+export class Unsampled extends Migration {
+  override up(): void {
+    for (const [table, columns] of Object.entries(unsampled)) {
+      this.addSql(`alter table ${table} ${columns.map((column) => `alter ${column} set statistics 0`).join(', ')}`);
+      for (const column of columns) this.addSql(forget(table, column));
+    }
+  }
+
+  override down(): void {
+    for (const [table, columns] of Object.entries(unsampled)) {
+      this.addSql(`alter table ${table} ${columns.map((column) => `alter ${column} set statistics -1`).join(', ')}`);
+    }
+  }
+}
+
+/** The samples that there are. Before PostgreSQL 18 only a superuser can; there they stay until the column is gone. */
+function forget(table: string, column: string): string {
+  return `
+    do $$ begin
+      if current_setting('server_version_num')::integer >= 180000 then
+        perform pg_clear_attribute_stats(current_schema()::text, '${table}', '${column}', false);
+      elsif (select rolsuper from pg_roles where rolname = current_user) then
+        delete from pg_statistic where starelid = '${table}'::regclass and staattnum =
+          (select attnum from pg_attribute where attrelid = '${table}'::regclass and attname = '${column}');
+      end if;
+    end $$`;
+}
