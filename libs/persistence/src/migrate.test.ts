@@ -113,7 +113,9 @@ test('what stands beside a decision goes with the migration in both directions',
   expect(await verdicts()).toEqual(before);
 });
 
-test('the planner’s samples hold nothing that an erasure takes back, nor do those from before', async ({ database }) => {
+test('the planner’s samples hold nothing that an erasure takes back, nor do those from before', async ({
+  database,
+}) => {
   const databaseUrl = database.url;
   const taken: string[] = [];
   do taken.push(...(await migrateDown({ databaseUrl })));

@@ -4,7 +4,7 @@ import { Migration } from '@mikro-orm/migrations';
  * Columns by whose values nothing is chosen or sorted. PostgreSQL would keep samples of them for its planner, where
  * names, PANs and messages would outlive their erasure, and to take them costs more than all other upkeep.
  */
-export const unsampled: Readonly<Record<string, readonly string[]>> = {
+const unsampled: Readonly<Record<string, readonly string[]>> = {
   applications: ['pan_ciphertext', 'pan_masked', 'applicant_name', 'consent', 'event_hash'],
   application_events: ['reasons', 'payload', 'decision_hash', 'previous_hash', 'hash'],
   decisions: ['inputs', 'bureau_report', 'reasons'],
