@@ -125,11 +125,13 @@ test('the planner’s samples hold nothing that an erasure takes back, nor do th
     `with stored as (
        insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
          loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
-       select gen_random_uuid(), '\\xfeedface', '\\x00', 'feedface', 'feedface', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false
+       select gen_random_uuid(), '\\xfeedface', '\\xfeedface', 'feedface', 'feedface', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false
        from generate_series(1, 200) returning id
      ), keys as (
        insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
        select '', uuid_send(id), id, '\\xfeedface' from stored
+     ), counts as (
+       insert into rate_limits (key) select 'feedface ' || id from stored
      ), waiting as (
        insert into outbox (id, application_id, subject, message) select id, id, 'a-test', 'feedface' from stored
      )
@@ -148,11 +150,13 @@ test('the planner’s samples hold nothing that an erasure takes back, nor do th
   expect(await sampled('feedface')).toEqual([
     'applications.applicant_name',
     'applications.pan_ciphertext',
+    'applications.pan_index',
     'applications.pan_masked',
     'dead_letters.error',
     'dead_letters.payload',
     'idempotency_keys.fingerprint',
     'outbox.message',
+    'rate_limits.key',
   ]);
   await migrate({ databaseUrl });
   expect(await sampled('feedface')).toEqual([]);

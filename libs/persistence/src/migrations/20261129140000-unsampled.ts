@@ -1,17 +1,19 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * Columns by whose values nothing is chosen or sorted. PostgreSQL would keep samples of them for its planner, where
- * names, PANs and messages would outlive their erasure, and to take them costs more than all other upkeep.
+ * Columns of whose values PostgreSQL would keep samples for its planner, where names, PANs and messages would outlive
+ * their erasure. It plans nothing by them, not even by a digest, which is looked for by equality alone; and to take
+ * the samples costs more than all other upkeep.
  */
 const unsampled: Readonly<Record<string, readonly string[]>> = {
-  applications: ['pan_ciphertext', 'pan_masked', 'applicant_name', 'consent', 'event_hash'],
+  applications: ['pan_ciphertext', 'pan_index', 'pan_masked', 'applicant_name', 'consent', 'event_hash'],
   application_events: ['reasons', 'payload', 'decision_hash', 'previous_hash', 'hash'],
   decisions: ['inputs', 'bureau_report', 'reasons'],
   shadow_verdicts: ['reasons', 'error'],
   outbox: ['message'],
   idempotency_keys: ['fingerprint'],
   dead_letters: ['payload', 'error'],
+  rate_limits: ['key'],
 };
 
 export class Unsampled extends Migration {
