@@ -15,7 +15,9 @@ export function policiesOf(database: Database) {
   const read = createDocuments(database);
   const counted: Comparison[] = [];
   const policies = opened.use(createPolicies(read));
-  const shadow = opened.use(createShadow({ database, read, log: quiet, count: (one) => void counted.push(one) }));
+  const count = (one: Comparison) => void counted.push(one);
+  // On a busy machine a process of the engine takes seconds to start: that alone gives nothing up.
+  const shadow = opened.use(createShadow({ database, read, log: quiet, count, answerLimitMs: 30_000 }));
   shared = { policies, shadow, counted, ready: warmUp(database, { policies, shadow }) };
   return shared;
 }

@@ -82,7 +82,7 @@ test('a shadow policy that gives no verdict changes nothing but what is recorded
 });
 
 test('a shadow policy that goes on for ever delays no decision, and only what is asked of it', {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async ({ database }) => {
   const { handle } = handling(database);
   await stored(database, 'endless-702', endlessAt(702));
@@ -97,7 +97,7 @@ test('a shadow policy that goes on for ever delays no decision, and only what is
   expect(counted.length - before).toBeLessThan(ids.length);
   await expect
     .poll(async () => (await besides(database, ...ids)).every((one) => one?.policy_version === 'endless-702'), {
-      timeout: 20_000,
+      timeout: 40_000,
     })
     .toBe(true);
   const [stuck, ...rest] = await besides(database, ...ids);

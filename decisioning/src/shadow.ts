@@ -34,6 +34,8 @@ export type ShadowOptions = {
   count: (comparison: Comparison) => void;
   /** decisions that may wait to be compared; of one more the policy is not asked. Default: 4,096 */
   maxWaiting?: number;
+  /** what is not answered within is given up, milliseconds. Default: 5 s */
+  answerLimitMs?: number;
 };
 
 /** Behind all that decides. After it went on for ever its process comes back later and later. */
@@ -47,8 +49,7 @@ const evaluating = {
 const gathering = { maxItems: 256, maxConcurrent: 1, lingerMs: 500 };
 /** of what is stored beside each decision */
 const maxErrorChars = 500;
-/** What is not answered then is given up, and the policy is left alone for a while: a document seldom has only a few such inputs. */
-const answerLimitMs = 5_000;
+/** After an answer was given up the policy is left alone for a while: a document seldom has only a few such inputs. */
 const restMs = 60_000;
 /** how long a stop waits for what was decided before it */
 const stopLimitMs = 2_000;
@@ -58,7 +59,8 @@ const stopLimitMs = 2_000;
  * of its own: so nothing that it does reaches an applicant. What waits when this process dies is not recorded; the
  * decisions keep the evidence from which it can be asked again (`replayPolicy`).
  */
-export function createShadow({ database, read, log, count, maxWaiting = 4_096 }: ShadowOptions): Shadow {
+export function createShadow(options: ShadowOptions): Shadow {
+  const { database, read, log, count, maxWaiting = 4_096, answerLimitMs = 5_000 } = options;
   let evaluator = openEvaluator(evaluating);
   const underWay = new Set<Promise<void>>();
   /** until when policies are left alone, by hash */
