@@ -31,7 +31,7 @@ export class Unsampled extends Migration {
   }
 }
 
-/** The samples that there are. Before PostgreSQL 18 only a superuser can; there they stay until the column is gone. */
+/** Removes the samples that there are. Before PostgreSQL 18 only a superuser can; for another owner they stay. */
 function forget(table: string, column: string): string {
   return `
     do $$ begin
