@@ -49,7 +49,7 @@ type Sql = ReturnType<typeof sql>;
 
 /**
  * The applications `a` that a filter chooses from. Those of one PAN are found by its index and then looked at: `offset 0`
- * keeps PostgreSQL from reading all that were created in the same months instead.
+ * keeps PostgreSQL from reading all that were created in the same months instead; of digests it has no samples that would.
  */
 export function sourceOf({ panNumber }: ApplicationFilter, indexPan: ListDeps['indexPan']): Sql {
   if (panNumber === undefined) return sql`applications a`;

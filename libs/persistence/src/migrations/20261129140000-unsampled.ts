@@ -2,8 +2,8 @@ import { Migration } from '@mikro-orm/migrations';
 
 /**
  * Columns of whose values PostgreSQL would keep samples for its planner, where names, PANs and messages would outlive
- * their erasure. It plans nothing by them, not even by a digest, which is looked for by equality alone; and to take
- * the samples costs more than all other upkeep.
+ * their erasure. Nothing is planned by them: whoever looks for a digest must see to it that its index is asked, as the
+ * gateway's lists of a PAN do. And to take the samples costs more than all other upkeep.
  */
 const unsampled: Readonly<Record<string, readonly string[]>> = {
   applications: ['pan_ciphertext', 'pan_index', 'pan_masked', 'applicant_name', 'consent', 'event_hash'],
