@@ -5,6 +5,13 @@ import { sql } from './database.ts';
 import { migrate, migrateDown, schemaIsCurrent, whenSchemaIsCurrent } from './migrate.ts';
 import { readEvidence } from './read-evidence.ts';
 
+/** This migration and all after it. */
+async function takeBack(databaseUrl: string, migration: string): Promise<void> {
+  let taken: string[];
+  do taken = await migrateDown({ databaseUrl });
+  while (!taken.includes(migration));
+}
+
 test('every migration can be taken back and applied again, and readiness follows', async ({ database }) => {
   const databaseUrl = database.url;
   const tables = () =>
@@ -35,9 +42,7 @@ test('many migrations at once apply each step once', async ({ database }) => {
 
 test('histories from before the chain are chained, each for itself and with its decisions', async ({ database }) => {
   const databaseUrl = database.url;
-  const taken: string[] = [];
-  do taken.push(...(await migrateDown({ databaseUrl })));
-  while (!taken.includes('20261127110000-event-chain'));
+  await takeBack(databaseUrl, '20261127110000-event-chain');
   // More events than are chained at a time, so that a history lies across two batches.
   await runSql(
     databaseUrl,
@@ -103,9 +108,7 @@ test('what stands beside a decision goes with the migration in both directions',
   );
   const before = await verdicts();
   expect(before).toHaveLength(2);
-  const taken: string[] = [];
-  do taken.push(...(await migrateDown({ databaseUrl })));
-  while (!taken.includes('20261129090000-shadow-verdicts'));
+  await takeBack(databaseUrl, '20261129090000-shadow-verdicts');
   const { length } = await runSql(databaseUrl, 'select from decisions where shadow is not null');
   expect(length).toBe(2);
   await expect(runSql(databaseUrl, 'update decisions set shadow = null')).rejects.toThrow('append-only');
@@ -113,30 +116,40 @@ test('what stands beside a decision goes with the migration in both directions',
   expect(await verdicts()).toEqual(before);
 });
 
-test('the planner’s samples hold nothing that an erasure takes back, nor do those from before', async ({
+test('the planner has no samples of what an erasure takes back, nor of texts and hashes, nor those from before', async ({
   database,
 }) => {
   const databaseUrl = database.url;
-  const taken: string[] = [];
-  do taken.push(...(await migrateDown({ databaseUrl })));
-  while (!taken.includes('20261129140000-unsampled'));
+  await takeBack(databaseUrl, '20261129140000-unsampled');
   await runSql(
     databaseUrl,
-    `with stored as (
+    `with known as (select '\\xfeedface'::bytea as bytes, decode(repeat('feedface', 8), 'hex') as hash, '["feedface"]'::jsonb as list)
+     , stored as (
        insert into applications (id, pan_ciphertext, pan_index, pan_masked, applicant_name, monthly_income_inr,
-         loan_amount_inr, loan_type, status, version, correlation_id, synthetic)
-       select gen_random_uuid(), '\\xfeedface', '\\xfeedface', 'feedface', 'feedface', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false
-       from generate_series(1, 200) returning id
+         loan_amount_inr, loan_type, status, version, correlation_id, synthetic, consent, event_hash)
+       select gen_random_uuid(), bytes, bytes, 'feedface', 'feedface', 1, 1, 'HOME', 'PENDING', 1, 'a-test', false, list, hash
+       from known cross join generate_series(1, 200) returning id
      ), keys as (
        insert into idempotency_keys (caller, key_digest, application_id, fingerprint)
-       select '', uuid_send(id), id, '\\xfeedface' from stored
+       select '', uuid_send(id), id, bytes from stored cross join known
      ), counts as (
        insert into rate_limits (key) select 'feedface ' || id from stored
      ), waiting as (
        insert into outbox (id, application_id, subject, message) select id, id, 'a-test', 'feedface' from stored
+     ), decided as (
+       insert into decisions (application_id, version, outcome, decided_by, inputs, bureau_report, reasons)
+       select id, version, 'REJECTED', 'SYSTEM', list, list, list from stored cross join known cross join generate_series(1, 2) version
+     ), told as (
+       insert into application_events (id, application_id, version, status, actor, reasons, payload, decision_hash, previous_hash, hash)
+       select id, id, 2, 'REJECTED', 'a-test', list, list, hash, hash, hash from stored cross join known
+     ), beside as (
+       insert into shadow_verdicts (application_id, version, policy_version, policy_hash, outcome, reasons, error)
+       select id, version, 'a-test', 'a-test', case version when 1 then 'REJECTED' end, case version when 1 then list end,
+         case version when 2 then 'feedface' end
+       from stored cross join known cross join generate_series(1, 2) version
      )
      insert into dead_letters (id, consumer, subject, error_class, error, deliveries, payload)
-     select id, 'a-test', 'a-test', 'a-test', 'feedface', 1, '\\xfeedface' from stored`,
+     select id, 'a-test', 'a-test', 'a-test', 'feedface', 1, bytes from stored cross join known`,
   );
   const sampled = async (value: string) => {
     const columns = await runSql<{ name: string }>(
@@ -148,20 +161,33 @@ test('the planner’s samples hold nothing that an erasure takes back, nor do th
   };
   await runSql(databaseUrl, 'analyze');
   expect(await sampled('feedface')).toEqual([
+    'application_events.decision_hash',
+    'application_events.hash',
+    'application_events.payload',
+    'application_events.previous_hash',
+    'application_events.reasons',
     'applications.applicant_name',
+    'applications.consent',
+    'applications.event_hash',
     'applications.pan_ciphertext',
     'applications.pan_index',
     'applications.pan_masked',
     'dead_letters.error',
     'dead_letters.payload',
+    'decisions.bureau_report',
+    'decisions.inputs',
+    'decisions.reasons',
     'idempotency_keys.fingerprint',
     'outbox.message',
     'rate_limits.key',
+    'shadow_verdicts.error',
+    'shadow_verdicts.reasons',
   ]);
   await migrate({ databaseUrl });
   expect(await sampled('feedface')).toEqual([]);
   await runSql(databaseUrl, 'analyze');
   expect(await sampled('feedface')).toEqual([]);
+  // And of what is planned by there are.
   expect(await sampled('PENDING')).toEqual(['applications.status']);
 });
 
