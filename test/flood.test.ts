@@ -62,7 +62,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
     // What they may send they have sent.
     const expected = untilRefused ? 429 : 200;
     await expect.poll(() => statuses.slice(-40), { timeout: 20_000 }).toEqual(Array(40).fill(expected));
-    for (let index = 0; index < 60; index += 1) {
+    for (let index = 0; index < 25; index += 1) {
       const answer = await ask(url, `198.51.100.${index}`, '{ __typename }');
       expect(answer.status).toBe(200);
       tookMs.push(answer.tookMs);
@@ -74,7 +74,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
   return meanOf(tookMs);
 }
 
-test('a flood of new documents holds nobody else up', { timeout: 60_000 }, async ({ stack }) => {
+test('a flood of new documents holds nobody else up', { timeout: 180_000 }, async ({ stack }) => {
   const limit = 'GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE';
   const unlimited = { GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: '0', [limit]: '0' };
   await using open = await startTarget(stack, unlimited);
