@@ -9,10 +9,10 @@ export default defineConfig({
     globalSetup: 'libs/testing/src/global-setup.ts',
     // Most tests wait for servers and clocks; by default a machine with two cores would run one file at a time.
     maxWorkers: 3,
-    testTimeout: 20_000,
+    testTimeout: 120_000,
     // How long something may take is for bench/ to say; here a busy machine gets its time.
-    expect: { poll: { timeout: 10_000 } },
-    hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
+    hookTimeout: 120_000,
     coverage: {
       provider: 'v8',
       include: ['{schema,gateway,scoring,decisioning}/src/**/*.ts', 'libs/*/src/**/*.ts'],

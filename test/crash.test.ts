@@ -84,14 +84,14 @@ async function dieWhileWorking(name: 'scoring' | 'decisioning', stack: TestStack
 
 test.for(['scoring', 'decisioning'] as const)(
   'whatever the step at which %s dies, the application is decided once and its watcher sees the end',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (name, { stack, database }) => {
     expect(await dieWhileWorking(name, stack, database)).toBeGreaterThanOrEqual(2);
   },
 );
 
 test('whatever the step at which a gateway dies, a submission that is sent again is stored and decided once', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async ({ stack, database }) => {
   const steps = await dieAtEveryStep(async (step) => {
     const input = { ...goodInput, idempotencyKey: `a crash at step ${step}` };

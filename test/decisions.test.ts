@@ -102,7 +102,7 @@ describe.for(transports)('over %s', (transport) => {
   );
 });
 
-test('none is missing and none is told twice while NATS is restarted under load', { timeout: 60_000 }, async ({
+test('none is missing and none is told twice while NATS is restarted under load', async ({
   stack,
   desk,
   nats,

@@ -266,9 +266,9 @@ describe('the files of the image, run outside a container', () => {
     for (const [variable] of needed) expect(output).toContain(`  ${variable}: `);
   });
 
-  test('the migration completes; each service starts, is healthy, stops in order, and then is not', {
-    timeout: 90_000,
-  }, async ({ nats }) => {
+  test('the migration completes; each service starts, is healthy, stops in order, and then is not', async ({
+    nats,
+  }) => {
     await using owned = new AsyncDisposableStack();
     const data = await mkdtemp(path.join(tmpdir(), 'prequal-image-data-'));
     owned.defer(() => rm(data, { recursive: true }));

@@ -74,7 +74,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
   return meanOf(tookMs);
 }
 
-test('a flood of new documents holds nobody else up', { timeout: 180_000 }, async ({ stack }) => {
+test('a flood of new documents holds nobody else up', async ({ stack }) => {
   const limit = 'GATEWAY_MAX_NEW_DOCUMENT_CHARS_PER_ADDRESS_PER_MINUTE';
   const unlimited = { GATEWAY_MAX_REQUESTS_PER_ADDRESS_PER_SECOND: '0', [limit]: '0' };
   await using open = await startTarget(stack, unlimited);

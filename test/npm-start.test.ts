@@ -17,7 +17,7 @@ async function filesWith(text: string, folder: string): Promise<string[]> {
   return found.split('\n').filter(Boolean);
 }
 
-test('npm start serves the whole path, restarts what dies, and stops in order', { timeout: 120_000 }, async () => {
+test('npm start serves the whole path, restarts what dies, and stops in order', async () => {
   await using dataDir = await temporaryDataDir();
   const { child, exited, ready, output } = await npmRun('start', dataDir.path);
   try {
@@ -80,7 +80,7 @@ test('npm start serves the whole path, restarts what dies, and stops in order', 
   }
 });
 
-test('after the runner was killed nothing of it stays in the way of the next start', { timeout: 120_000 }, async () => {
+test('after the runner was killed nothing of it stays in the way of the next start', async () => {
   await using dataDir = await temporaryDataDir();
   const crashed = await npmRun('start', dataDir.path);
   await using client = connectClient(crashed.ready.gatewayUrl);

@@ -17,9 +17,7 @@ const processes = [
   'scoring-2',
 ];
 
-test('npm run start:cluster goes on while a NATS server is away, and starts it again', {
-  timeout: 120_000,
-}, async () => {
+test('npm run start:cluster goes on while a NATS server is away, and starts it again', async () => {
   await using dataDir = await temporaryDataDir();
   const { child, exited, ready, output } = await npmRun('start:cluster', dataDir.path);
   try {

@@ -160,7 +160,7 @@ async function post(url: string, tls: ClientTls, body: object): Promise<[number 
   return [response.statusCode, await text(response)];
 }
 
-describe('the whole system, everything over mutual TLS', { timeout: 60_000 }, () => {
+describe('the whole system, everything over mutual TLS', () => {
   let gatewayUrl: string;
   let env: Record<string, string | undefined>;
 

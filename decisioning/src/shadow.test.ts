@@ -81,9 +81,7 @@ test('a shadow policy that gives no verdict changes nothing but what is recorded
   expect(await besides(database, later)).toEqual([undefined]);
 });
 
-test('a shadow policy that goes on for ever delays no decision, and only what is asked of it', {
-  timeout: 60_000,
-}, async ({ database }) => {
+test('a shadow policy that goes on for ever delays no decision, and only what is asked of it', async ({ database }) => {
   const { handle } = handling(database);
   await stored(database, 'endless-702', endlessAt(702));
   await setPolicyMode(database, { version: 'endless-702', mode: 'SHADOW', by: 'a-test' });
@@ -186,9 +184,9 @@ async function storedEndless(database: TestDatabase, version: string) {
   return { version, hash: (await stored(database, version, document)).hash };
 }
 
-test('a policy that goes on for ever is left alone, and another one in its place is asked soon', {
-  timeout: 60_000,
-}, async ({ database }) => {
+test('a policy that goes on for ever is left alone, and another one in its place is asked soon', async ({
+  database,
+}) => {
   const [last = '', later = '', behind = '', ...stuck] = await decidedOn(database, 27);
   const endless = await storedEndless(database, 'endless-705');
   const { shadow, counted } = await shadowOf(database);

@@ -53,7 +53,7 @@ test('a ladder of fragments that unfolds to 2^100 fields is refused in a moment'
   const document = parse(`{ ...F0 } ${steps.join(' ')} fragment F100 on Query { __typename }`);
   const begunAt = performance.now();
   expect(documentRefusal(schema, document, { ...none, fields: 500 })?.extensions['code']).toBe('QUERY_TOO_COMPLEX');
-  expect(performance.now() - begunAt).toBeLessThan(50);
+  expect(performance.now() - begunAt).toBeLessThan(1_000);
 });
 
 test.each(['fragment A on Query { ...A }', 'fragment A on Query { ...B } fragment B on Query { __typename ...A }'])(

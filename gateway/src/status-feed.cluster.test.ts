@@ -4,9 +4,7 @@ import { quiet, startTestNatsCluster } from '@prequal/testing';
 import { expect, test, vi } from 'vitest';
 import { createStatusFeed } from './status-feed.ts';
 
-test('a change that another server publishes before it knows of the watcher is looked up', {
-  timeout: 40_000,
-}, async () => {
+test('a change that another server publishes before it knows of the watcher is looked up', async () => {
   await using cluster = await startTestNatsCluster();
   const [near = '', far = ''] = cluster.urls;
   await using broker = connectBroker({ natsUrl: near, name: 'gateway', log: quiet });

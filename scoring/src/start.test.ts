@@ -80,9 +80,9 @@ async function submit(nats: TestNats, ids: string[]): Promise<void> {
   }
 }
 
-test('while the bureau is away scoring pauses, and when it is back every application is scored and none was given up', {
-  timeout: 120_000,
-}, async ({ nats }) => {
+test('while the bureau is away scoring pauses, and when it is back every application is scored and none was given up', async ({
+  nats,
+}) => {
   await using stack = await scoringWith(nats);
   const [before, during] = [newIds(3), newIds(20)];
   await submit(nats, before);
@@ -108,9 +108,7 @@ test('while the bureau is away scoring pauses, and when it is back every applica
   expect(await stack.figure('prequal_bureau_breaker_state')).toBe(0);
 });
 
-test('a bureau that always lies about one application costs that one alone a dead letter', {
-  timeout: 40_000,
-}, async ({ nats }) => {
+test('a bureau that always lies about one application costs that one alone a dead letter', async ({ nats }) => {
   await using stack = await scoringWith(nats);
   const [others, applicationId] = [newIds(20), randomUUID()];
   await stack.behave({ behaviour: 'lying', lie: 'notJson', applicationId });

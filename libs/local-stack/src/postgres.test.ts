@@ -27,7 +27,7 @@ async function query(databaseUrl: string, text: string): Promise<unknown[]> {
   return (await sql.raw(text).execute(database.sql())).rows;
 }
 
-describe('PostgreSQL', { timeout: 60_000 }, () => {
+describe('PostgreSQL', () => {
   test('starts with an empty database, durably configured, and keeps data, password and port', async () => {
     const first = await startPostgres({ dataDir, port: 0, log });
     const [settings] = await query(

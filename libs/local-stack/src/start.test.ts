@@ -63,7 +63,7 @@ async function expectNothingLeft(): Promise<void> {
   );
 }
 
-describe('the local stack', { timeout: 60_000 }, () => {
+describe('the local stack', () => {
   test('starts, decides the synthetic application, restarts what dies, and stops in order', async () => {
     const stack = await start();
     expect(stack.synthetic).toMatchObject({ applicationId: 'id-1', status: 'PRE_APPROVED' });

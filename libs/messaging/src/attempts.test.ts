@@ -30,9 +30,9 @@ beforeEach<{ nats: TestNats }>(async ({ nats }) => {
   await provision(jsm, { replicas: 1, ackWaitMs: 1_000 });
 });
 
-test('what is put back in an outage stands there after it, was there for us all the time, and is written once', {
-  timeout: 60_000,
-}, async ({ nats }) => {
+test('what is put back in an outage stands there after it, was there for us all the time, and is written once', async ({
+  nats,
+}) => {
   let tries = 0;
   const connectedJetStream = () => {
     tries += 1;
@@ -59,9 +59,7 @@ test('what is put back in an outage stands there after it, was there for us all 
   await expect.poll(() => countWritten(nats)).toBe(written + 1);
 });
 
-test('what is put back replaces no newer notes, neither of another worker nor our own', { timeout: 60_000 }, async ({
-  nats,
-}) => {
+test('what is put back replaces no newer notes, neither of another worker nor our own', async ({ nats }) => {
   const [attempts, another] = [notesOf(nats), notesOf(nats)];
   const [theirs, ours] = [randomUUID(), randomUUID()];
   const notedTheirs = await attempts.write(theirs, during);
@@ -75,9 +73,7 @@ test('what is put back replaces no newer notes, neither of another worker nor ou
   expect((await attempts.read(ours)).notes).toEqual(after);
 });
 
-test('what was put back in an outage is owed no more once newer notes are written', { timeout: 60_000 }, async ({
-  nats,
-}) => {
+test('what was put back in an outage is owed no more once newer notes are written', async ({ nats }) => {
   const attempts = notesOf(nats);
   const ids = Array.from({ length: 20 }, () => randomUUID());
   const noted = await Promise.all(ids.map((id) => attempts.write(id, during)));
@@ -93,9 +89,7 @@ test('what was put back in an outage is owed no more once newer notes are writte
   expect(await Promise.all(ids.map((id) => stored(nats, id)))).toEqual(ids.map(() => after));
 });
 
-test('a worker that stops writes what it owes, and waits no longer than a second for that', {
-  timeout: 60_000,
-}, async ({ nats }) => {
+test('a worker that stops writes what it owes, and waits no longer than a second for that', async ({ nats }) => {
   let stopping = false;
   const attempts = notesOf(nats, () => stopping);
   const id = randomUUID();

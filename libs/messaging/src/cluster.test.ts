@@ -114,7 +114,7 @@ function leaderNow(): Promise<number> {
   return vi.waitFor(leader, { timeout: 20_000, interval: 100 });
 }
 
-test('the streams and consumers of one replica get three, with what they hold', { timeout: 40_000 }, async () => {
+test('the streams and consumers of one replica get three, with what they hold', async () => {
   const { jsm } = await cluster.broker.jetStream();
   await provision(jsm, { ...provisioning, replicas: 1 });
   const event = report();
@@ -131,18 +131,18 @@ test('the streams and consumers of one replica get three, with what they hold', 
   await vi.waitFor(() => expect(handled).toContain(event.id), 10_000);
 });
 
-test('the leader of a stream is killed under load and comes back: nothing is lost', { timeout: 120_000 }, async () => {
+test('the leader of a stream is killed under load and comes back: nothing is lost', async () => {
   const leader = await leaderNow();
   expect(await lostWhile(() => killed(leader))).toEqual([]);
   expect(await leaderNow()).not.toBe(leader);
 });
 
-test('a follower is killed under load and comes back: nothing is lost', { timeout: 120_000 }, async () => {
+test('a follower is killed under load and comes back: nothing is lost', async () => {
   const follower = ((await leaderNow()) + 1) % 3;
   expect(await lostWhile(() => killed(follower))).toEqual([]);
 });
 
-test('all servers are killed under load and come back: nothing is lost', { timeout: 120_000 }, async () => {
+test('all servers are killed under load and come back: nothing is lost', async () => {
   await leaderNow();
   const lost = await lostWhile(async () => {
     await using _ = await killed(0, 1, 2);
@@ -150,9 +150,7 @@ test('all servers are killed under load and come back: nothing is lost', { timeo
   expect(lost).toEqual([]);
 });
 
-test('workers begin while a server is missing, and make what is missing when it is back', {
-  timeout: 60_000,
-}, async () => {
+test('workers begin while a server is missing, and make what is missing when it is back', async () => {
   await using stack = new AsyncDisposableStack();
   const missing = await leaderNow();
   await using outage = new AsyncDisposableStack();

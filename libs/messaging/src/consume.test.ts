@@ -200,9 +200,9 @@ test('a consumer that was deleted is provisioned again and goes on', async ({ na
   expect(config).toMatchObject({ deliver_policy: 'by_start_sequence', opt_start_seq: state.first_seq });
 });
 
-test('a worker that may not provision waits until another one has, again when the store was wiped', {
-  timeout: 60_000,
-}, async ({ nats }) => {
+test('a worker that may not provision waits until another one has, again when the store was wiped', async ({
+  nats,
+}) => {
   const { jsm } = await nats.broker.jetStream();
   for (const name of Object.keys(streams)) await jsm.streams.delete(name).catch(() => undefined);
   const { log, lines } = recordedLog();

@@ -201,7 +201,7 @@ test('tries that an outage ended are not counted', async ({ nats }) => {
   expect(await deadLetters(nats)).toEqual([]);
 });
 
-test('tries that an outage of NATS itself ended are not counted', { timeout: 60_000 }, async ({ nats }) => {
+test('tries that an outage of NATS itself ended are not counted', async ({ nats }) => {
   const event = report();
   const outages: Promise<void>[] = [];
   let tries = 0;
@@ -223,9 +223,7 @@ test('tries that an outage of NATS itself ended are not counted', { timeout: 60_
   expect(await deadLetters(nats)).toEqual([]);
 });
 
-test('tries that ended because no dead letter could be stored are not counted', { timeout: 60_000 }, async ({
-  nats,
-}) => {
+test('tries that ended because no dead letter could be stored are not counted', async ({ nats }) => {
   const event = report();
   const { jsm } = await nats.broker.jetStream();
   let tries = 0;
@@ -302,7 +300,6 @@ test('an outage counts no tries, and while it lasts one message alone asks wheth
 
 test.for(['exit', 'block', 'hang'] as const)(
   'a handler that makes its process %s ends as a dead letter, and every other message is handled',
-  { timeout: 60_000 },
   async (deed, { nats }) => {
     const [culprit, ...others] = Array.from({ length: 30 }, report);
     if (!culprit) throw new Error('unreachable');

@@ -57,7 +57,7 @@ test('many are asked at once, about several documents, and each gets its own ver
 test.for([
   ['goes on for ever', endless, 1_000, 'gives no verdict within 1000 ms'],
   ['fills the memory', huge, 20_000, 'ends the process'],
-] as const)('an input on which the document %s fails alone', { timeout: 90_000 }, async ([, costly, limitMs, why]) => {
+] as const)('an input on which the document %s fails alone', async ([, costly, limitMs, why]) => {
   const { evaluate } = evaluator({ limitMs: 500, aloneMs: limitMs });
   const policy = trapAt(700, costly);
   const settled = await Promise.allSettled([690, 700, 710, 700].map((score) => evaluate(policy, scored(score))));
@@ -66,7 +66,7 @@ test.for([
   expect(settled[1]).toMatchObject({ reason: { message: expect.stringContaining(why) } });
 });
 
-test('those that are asked after one that goes on for ever do not wait for it', { timeout: 30_000 }, async () => {
+test('those that are asked after one that goes on for ever do not wait for it', async () => {
   const { evaluate } = evaluator({ limitMs: 200, aloneMs: 20_000 });
   const policy = trapAt(700, endless);
   await evaluate(policy, scored(690));
@@ -80,7 +80,7 @@ test('those that are asked after one that goes on for ever do not wait for it', 
   expect(await stuck).toMatchObject({ name: 'EvaluatorAwayError' });
 });
 
-test('of many that are evaluated at once those fail that do not end, and no other', { timeout: 60_000 }, async () => {
+test('of many that are evaluated at once those fail that do not end, and no other', async () => {
   const { evaluate } = evaluator({ limitMs: 400 });
   const policy = named(
     seedWith({ 'figures-minimum-score': { value: `score >= 700 and score < 704 ? ${endless} : 650` } }),
@@ -94,9 +94,7 @@ test('of many that are evaluated at once those fail that do not end, and no othe
   );
 });
 
-test('those that take their time are all answered, though together they take longer than one may', {
-  timeout: 120_000,
-}, async () => {
+test('those that take their time are all answered, though together they take longer than one may', async () => {
   const thousands = Array.from({ length: 3 }).reduce<string>((inner) => `sum(map(${list}, ${inner}))`, '#');
   const slow = `sum(map(${JSON.stringify(Array.from({ length: 20 }, (_, index) => index))}, ${thousands}))`;
   const policy = named(seedWith({ 'figures-minimum-score': { value: `${slow} > 0 ? 650 : 900` } }));
@@ -132,7 +130,7 @@ test('what did not end is not asked again at once', async () => {
   await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
   const begun = performance.now();
   await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
-  expect(performance.now() - begun).toBeLessThan(100);
+  expect(performance.now() - begun).toBeLessThan(700);
 });
 
 const childrenOf = (parent: number | undefined) =>
