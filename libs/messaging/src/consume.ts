@@ -95,6 +95,9 @@ const outageRetry = { baseMs: 500, maxMs: 15_000 };
 const restart = { baseMs: 250, maxMs: 5_000 };
 /** for who waits until another has made what is missing */
 const missing = { baseMs: 125, maxMs: 1_000 };
+const waitingText = 'waiting for decisioning to make the stream and its consumer';
+/** Services start together, and so it is worth a warning only after some seconds. */
+const waitingLevel = (attempt: number) => (attempt === 10 ? 'warn' : 'debug');
 
 /**
  * The one consumer loop: pulls from a durable consumer and settles each message by itself, see
@@ -198,8 +201,7 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
         const isMissing = isNotFound(error);
         if (isMissing) provisioned = false;
         waiting = isMissing && replicas === undefined;
-        if (wasWaiting && waiting) log.debug({ consumer: name, attempt }, 'still waiting for the consumer');
-        else if (waiting) log.warn({ consumer: name }, 'waiting for decisioning to make the stream and its consumer');
+        if (waiting) log[wasWaiting ? waitingLevel(attempt) : 'info']({ consumer: name, attempt }, waitingText);
         else log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
       }
       const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, waiting ? missing : restart);
