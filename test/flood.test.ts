@@ -62,8 +62,10 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
     // What they may send they have sent.
     const expected = untilRefused ? 429 : 200;
     await expect.poll(() => statuses.slice(-40), { timeout: 20_000 }).toEqual(Array(40).fill(expected));
-    for (let index = 0; index < 25; index += 1) {
-      const answer = await ask(url, `198.51.100.${index}`, '{ __typename }');
+    const begunAt = performance.now();
+    // Where each waits for seconds a few tell as much.
+    while (tookMs.length < 25 && performance.now() - begunAt < 4_000) {
+      const answer = await ask(url, `198.51.100.${tookMs.length}`, '{ __typename }');
       expect(answer.status).toBe(200);
       tookMs.push(answer.tookMs);
     }
