@@ -2,11 +2,11 @@ import type { Report } from './report.ts';
 
 /** The figures as tables, with their ratio to an earlier run's when there is one. */
 export function markdownOf(report: Report, earlier: Report | undefined): string {
-  const { machine, node, commit, command, startedAt } = report;
+  const { machine, node, commit, command, endedAt } = report;
   const about = [
-    `${startedAt.slice(0, 10)}, commit ${commit}, \`${command}\``,
+    `${endedAt.slice(0, 10)}, commit ${commit}, \`${command}\``,
     `${machine.processor}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.system}, Node ${node}`,
-    ...(earlier ? [`Last column: ratio to ${earlier.commit} of ${earlier.startedAt.slice(0, 10)}`] : []),
+    ...(earlier ? [`Last column: ratio to ${earlier.commit} of ${earlier.endedAt.slice(0, 10)}`] : []),
   ];
   const tables = report.scenarios.map((scenario) => tableOf(scenario, earlier));
   return [about.join('  \n'), ...tables].join('\n\n');

@@ -9,7 +9,7 @@ import { markdownOf } from './markdown.ts';
 import { svgOf } from './svg.ts';
 
 export type Report = {
-  startedAt: string;
+  endedAt: string;
   commit: string;
   command: string;
   machine: { processor: string; cores: number; memoryGb: number; system: string };
@@ -47,7 +47,7 @@ export async function writeReport(options: Options, results: readonly ScenarioRe
 
 async function reportOf(results: readonly ScenarioResult[]): Promise<Report> {
   return {
-    startedAt: new Date().toISOString(),
+    endedAt: new Date().toISOString(),
     commit: await commit(),
     command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim(),
     machine: {

@@ -1,4 +1,3 @@
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { Refusal } from '@prequal/schema';
 import { createSchema } from '@prequal/schema/graphql';
 import type { Logger } from '@prequal/service';
@@ -8,6 +7,7 @@ import { createYoga, type GraphiQLOptions, type GraphQLParams, type YogaServerIn
 import type { GatewayConfig } from './config.ts';
 import { OperationContext, type RequestFacts, type UseCases } from './context.ts';
 import type { DocumentGate } from './document-gate.ts';
+import { graphiqlPage } from './graphiql-page.ts';
 import { finished, prequalPlugin } from './graphql-plugin.ts';
 import { createKnownOperations } from './known-operations.ts';
 import { answerOperation, type Operation, streamOperation } from './run-operation.ts';
@@ -60,7 +60,7 @@ export function createGraphql(parts: GraphqlParts): Graphql {
       }),
     ],
     graphiql: config.NODE_ENV === 'production' ? false : parts.graphiql,
-    renderGraphiQL,
+    renderGraphiQL: graphiqlPage,
     landingPage: false,
     maskedErrors: false,
     multipart: false,
