@@ -15,7 +15,7 @@ async function startTarget(stack: TestStack, env: NodeJS.ProcessEnv) {
     env: { ...process.env, ...inProduction(stack.envOf('gateway')), GATEWAY_TRUSTED_PROXIES: '1', ...env },
     output,
   });
-  await expect.poll(async () => (await fetch(`${service.address}/readyz`)).status, { timeout: 20_000 }).toBe(200);
+  await expect.poll(async () => (await fetch(`${service.address}/readyz`)).status).toBe(200);
   return {
     url: service.address,
     [Symbol.asyncDispose]: async () => {
@@ -61,7 +61,7 @@ async function othersWait(url: string, { untilRefused }: { untilRefused: boolean
   try {
     // What they may send they have sent.
     const expected = untilRefused ? 429 : 200;
-    await expect.poll(() => statuses.slice(-40), { timeout: 20_000 }).toEqual(Array(40).fill(expected));
+    await expect.poll(() => statuses.slice(-40)).toEqual(Array(40).fill(expected));
     const begunAt = performance.now();
     // Where each waits for seconds a few tell as much.
     while (tookMs.length < 25 && performance.now() - begunAt < 4_000) {

@@ -1,6 +1,6 @@
 import { createSchema } from '@prequal/schema/graphql';
 import { getIntrospectionQuery, parse } from 'graphql';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type DocumentLimits, documentRefusal } from './document-limits.ts';
 
 const schema = createSchema();
@@ -45,15 +45,16 @@ describe('each limit admits what is at it and refuses what is one above', () => 
   });
 });
 
-test('a ladder of fragments that unfolds to 2^100 fields is refused in a moment', () => {
+test('a ladder of fragments that unfolds to 2^100 fields is measured rung by rung', () => {
   const steps = Array.from(
     { length: 100 },
     (_, step) => `fragment F${step} on Query { ...F${step + 1} ...F${step + 1} }`,
   );
   const document = parse(`{ ...F0 } ${steps.join(' ')} fragment F100 on Query { __typename }`);
-  const begunAt = performance.now();
+  const looks = vi.spyOn(schema, 'getType');
   expect(documentRefusal(schema, document, { ...none, fields: 500 })?.extensions['code']).toBe('QUERY_TOO_COMPLEX');
-  expect(performance.now() - begunAt).toBeLessThan(1_000);
+  expect(looks).toHaveBeenCalledTimes(101);
+  looks.mockRestore();
 });
 
 test.each(['fragment A on Query { ...A }', 'fragment A on Query { ...B } fragment B on Query { __typename ...A }'])(

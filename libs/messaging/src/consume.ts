@@ -95,9 +95,8 @@ const outageRetry = { baseMs: 500, maxMs: 15_000 };
 const restart = { baseMs: 250, maxMs: 5_000 };
 /** for who waits until another has made what is missing */
 const missing = { baseMs: 125, maxMs: 1_000 };
-const waitingText = 'waiting for decisioning to make the stream and its consumer';
-/** Services start together, and so it is worth a warning only after some seconds. */
-const waitingLevel = (attempt: number) => (attempt === 10 ? 'warn' : 'debug');
+/** Services start together, and so that one waits is worth a warning only after some seconds. */
+const waitingLevel = (waits: number) => (waits === 1 ? 'info' : waits === 10 ? 'warn' : 'debug');
 
 /**
  * The one consumer loop: pulls from a durable consumer and settles each message by itself, see
@@ -188,23 +187,33 @@ function runLoop<Item extends {}>(source: Source<Item>, options: ConsumeOptions<
   }
 
   async function run(): Promise<void> {
-    let waiting = false;
+    /** since messages flowed, times that there was no stream or no consumer */
+    let waits = 0;
     for (let attempt = 1; !stopping.signal.aborted; attempt += 1) {
+      let waiting = false;
       try {
         await pull();
         attempt = 0;
       } catch (error) {
         if (stopping.signal.aborted) return;
-        const wasWaiting = waiting && !pulling;
+        if (pulling) waits = 0;
         pulling = false;
         // The stream or the consumer was deleted, or the server has lost its store.
         const isMissing = isNotFound(error);
         if (isMissing) provisioned = false;
         waiting = isMissing && replicas === undefined;
-        if (waiting) log[wasWaiting ? waitingLevel(attempt) : 'info']({ consumer: name, attempt }, waitingText);
-        else log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
+        if (waiting) {
+          waits += 1;
+          log[waitingLevel(waits)](
+            { consumer: name, waits },
+            'waiting for decisioning to make the stream and its consumer',
+          );
+        } else {
+          log.warn({ err: error, attempt }, 'consumer interrupted, starting it again');
+        }
       }
-      const waitMs = outages > 0 ? outageDelayMs() : backoffMs(attempt + 1, waiting ? missing : restart);
+      const backingOffMs = waiting ? backoffMs(waits + 1, missing) : backoffMs(attempt + 1, restart);
+      const waitMs = outages > 0 && !waiting ? outageDelayMs() : backingOffMs;
       await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   }
