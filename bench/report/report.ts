@@ -27,6 +27,7 @@ export type Report = {
 export async function readReport(file: string): Promise<Report> {
   const report = JSON.parse(await readFile(file, 'utf8')) as Report;
   if (!Array.isArray(report.scenarios)) throw new Error('it has no scenarios');
+  if (typeof report.endedAt !== 'string') throw new Error('it does not say when it ended: an older one says startedAt');
   return report;
 }
 
