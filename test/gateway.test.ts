@@ -36,8 +36,8 @@ test('the page at / leads to GraphiQL, which loads nothing from elsewhere', asyn
   expect(html).toContain('mutation Submit');
   expect(html).not.toMatch(/(src|href)="?https?:/);
   // Tabs that stay under the pointer, by a rule for the name that GraphiQL gives them.
-  expect(html).toContain('.graphiql-tab { transform: none !important; }');
-  expect(html).toMatch(/"graphiql-tab"/);
+  expect(html.includes('.graphiql-tab { transform: none !important; }')).toBe(true);
+  expect(html.includes('"graphiql-tab"')).toBe(true);
 });
 
 test('only /graphql takes WebSockets, and a malformed address harms nobody', async ({ stack }) => {

@@ -321,7 +321,11 @@ describe('simulating', () => {
     return { simulated: data?.simulatePolicy, error: errors?.[0]?.extensions };
   };
 
-  test('ten thousand past applications in one go, while others are answered', async ({ stack, desk, database }) => {
+  test('ten thousand past applications within ten seconds, while others are answered', async ({
+    stack,
+    desk,
+    database,
+  }) => {
     await sql`
       with stored as (
         insert into applications (id, pan_ciphertext, pan_index, pan_masked, monthly_income_inr, loan_amount_inr,
@@ -358,7 +362,7 @@ describe('simulating', () => {
       },
       error: undefined,
     });
-    expect(performance.now() - startedAt).toBeLessThan(30_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(waits.length).toBeGreaterThan(10);
     expect(Math.max(...waits)).toBeLessThan(1_000);
   });

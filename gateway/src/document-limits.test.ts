@@ -51,10 +51,9 @@ test('a ladder of fragments that unfolds to 2^100 fields is measured rung by run
     (_, step) => `fragment F${step} on Query { ...F${step + 1} ...F${step + 1} }`,
   );
   const document = parse(`{ ...F0 } ${steps.join(' ')} fragment F100 on Query { __typename }`);
-  const looks = vi.spyOn(schema, 'getType');
+  using looks = vi.spyOn(schema, 'getType');
   expect(documentRefusal(schema, document, { ...none, fields: 500 })?.extensions['code']).toBe('QUERY_TOO_COMPLEX');
   expect(looks).toHaveBeenCalledTimes(101);
-  looks.mockRestore();
 });
 
 test.each(['fragment A on Query { ...A }', 'fragment A on Query { ...B } fragment B on Query { __typename ...A }'])(

@@ -130,7 +130,9 @@ test('what did not end is not asked again at once', async () => {
   await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
   await evaluate(policy, scored(690));
   const processes = childrenOf(process.pid);
+  const begun = performance.now();
   await expect(evaluate(policy, scored(700))).rejects.toMatchObject({ kind: 'UNFINISHED' });
+  expect(performance.now() - begun).toBeLessThan(100);
   // Asked again, it would have ended the process.
   expect(childrenOf(process.pid)).toEqual(processes);
   expect(processes).toHaveLength(1);
